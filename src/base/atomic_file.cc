@@ -1,0 +1,81 @@
+#include "base/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace lotse {
+namespace {
+
+std::unexpected<Error> io_error(const std::filesystem::path& path, const char* action) {
+  return fail(ErrorCode::io, "{}: cannot {}: {}", path.string(), action, std::strerror(errno));
+}
+
+}  // namespace
+
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
+  std::filesystem::path temporary = path;
+  temporary += ".partial";
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return io_error(temporary, "create");
+  return AtomicFile(path, std::move(temporary), fd);
+}
+
+AtomicFile::AtomicFile(AtomicFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temporary_(std::move(other.temporary_)),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+Result<void> AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return io_error(path_, "write");
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return {};
+}
+
+Result<void> AtomicFile::write(std::string_view text) {
+  return write(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+Result<void> AtomicFile::commit() {
+  LOTSE_CHECK(fd_ >= 0);
+  if (::fsync(fd_) != 0) return io_error(path_, "sync");
+  const int closed = ::close(std::exchange(fd_, -1));
+  if (closed != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const auto error = io_error(path_, "rename into place");
+    ::unlink(temporary_.c_str());
+    return error;
+  }
+  const std::filesystem::path parent = path_.parent_path();
+  return sync_directory(parent.empty() ? "." : parent);
+}
+
+Result<void> write_file_atomically(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file = LOTSE_TRY(AtomicFile::create(path));
+  LOTSE_TRY(file.write(text));
+  return file.commit();
+}
+
+Result<void> sync_directory(const std::filesystem::path& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return io_error(directory, "open");
+  const int synced = ::fsync(fd);
+  const int sync_error = errno;
+  ::close(fd);
+  errno = sync_error;
+  if (synced != 0 && sync_error != EINVAL) return io_error(directory, "sync");
+  return {};
+}
+
+}  // namespace lotse
