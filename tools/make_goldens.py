@@ -54,12 +54,16 @@ def load(directory, dtype=torch.float32):
 
 def randomise(model, case, generator):
     """Fills every parameter so that a mistake anywhere shows: norm weights around their neutral value, biases
-    well away from zero, matrices that amplify a little, so that tokens and positions keep apart."""
-    neutral_norm = 0.0 if case.config["model_type"].startswith("gemma") else 1.0
+    well away from zero, matrices that amplify a little, so that tokens and positions keep apart.
+    Gemma ties its embedding and norms each branch, so it would repeat its input token for ever: its final
+    norm, of weight 1 + w, gets random signs."""
+    gemma = case.config["model_type"].startswith("gemma")
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
-        if name.endswith("norm.weight"):
-            value = neutral_norm + 0.3 * noise
+        if gemma and name == "model.norm.weight":
+            value = noise - 1.0
+        elif name.endswith("norm.weight"):
+            value = 0.3 * noise + (0.0 if gemma else 1.0)
         elif name.endswith("bias"):
             value = 0.3 * noise
         elif "embed_tokens" in name and not model.config.tie_word_embeddings:
