@@ -1,0 +1,101 @@
+// What a backend must provide. Written as a porter's checklist; docs/adding-a-device.md walks
+// through it.
+//
+// A backend is one folder under src/device. It implements Device and Executable, registers itself
+// in registry.cc, and passes tests/device/conformance against the reference device. Vendor names
+// and headers never leave the folder.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "device/program.h"
+#include "device/weight.h"
+
+namespace lotse {
+
+// One sequence's share of a step. Its tokens are consecutive in the batch, its positions are
+// context − tokens … context − 1.
+struct BatchSequence {
+  int32_t first_token;              // index of its first token in the batch
+  int32_t tokens;                   // how many tokens of it are in this step, at least 1
+  int32_t context;                  // tokens in the cache after this step
+  std::span<const int32_t> blocks;  // cache block of positions [i·block_tokens, (i+1)·block_tokens)
+};
+
+// A ragged batch: the tokens of many sequences flattened. Prefill, chunked prefill, decode and
+// speculative checks are all this.
+struct Batch {
+  std::span<const int32_t> tokens;
+  std::span<const int32_t> positions;  // of each token in its sequence
+  std::span<const BatchSequence> sequences;
+  std::span<const int32_t> output_rows;  // indices of the tokens whose logits are wanted
+};
+
+// What an executable must be able to hold; fixed when it is loaded, so that a step allocates
+// nothing.
+struct ExecutionLimits {
+  int64_t max_tokens = 512;        // per step
+  int64_t max_outputs = 16;        // per step
+  int64_t max_sequences = 16;      // per step
+  int64_t max_context = 4096;      // of one sequence
+  int64_t block_tokens = 64;       // positions in one cache block
+  int64_t cache_blocks = 64;       // blocks shared by all sequences; each holds all layers
+  DType cache_type = DType::bf16;  // f32 or bf16
+};
+
+// Sees every value as it is made, for verify and debugging. `data` is the value that the operator
+// wrote, fp32 [rows, columns]; what the observer changes in it is what later operators read.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual Result<void> on_value(const Op& op, std::span<float> data, int64_t rows,
+                                int64_t columns) = 0;
+};
+
+// A program with its weights on a device, its buffers and its cache. One caller at a time.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+
+  // Executes one step and returns the logits, fp32 [output_rows, vocabulary], valid until the next
+  // call. The caller guarantees the limits, token ids below the vocabulary and block ids below
+  // cache_blocks (LOTSE_CHECK). A row's result depends only on its own sequence: not on its
+  // neighbours in the batch nor on how its prompt was cut into steps.
+  virtual Result<std::span<const float>> run(const Batch& batch) = 0;
+
+  // Calls `observer` after every operator from now on; nullptr ends it.
+  virtual void observe(Observer* observer) = 0;
+
+  // Bytes held on the device: prepared weights, cache, working memory.
+  struct Memory {
+    int64_t weights = 0;
+    int64_t cache = 0;
+    int64_t working = 0;
+  };
+  virtual Memory memory() const = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual std::string_view name() const = 0;    // "cpu", as given to --device
+  virtual std::string description() const = 0;  // for people: "AVX-512 (VNNI, BF16), 2 threads"
+
+  // Brings a program and its weights (one for each of program.weights) onto the device. Weights are
+  // turned into the device's own layout here, once; afterwards the caller may drop them unless
+  // the device kept views of their storage, which Tensor's owner keeps alive. An operator, format
+  // or shape that the device lacks is an `unsupported` error that says what and why: there is never
+  // a silent fall-back.
+  virtual Result<std::unique_ptr<Executable>> load(const Program& program,
+                                                   std::vector<Weight> weights,
+                                                   const ExecutionLimits& limits) = 0;
+};
+
+}  // namespace lotse

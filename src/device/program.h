@@ -1,0 +1,186 @@
+// What a model is to everything behind it: a flat list of operators over two-dimensional values.
+//
+// A model family's forward records a Program once (see ops.h). A device executes it, `inspect`
+// checks it against a chip's rules, `verify` traces it, `plan` sums its cost. Nothing in it depends
+// on how many tokens a step has: the rows of a value are symbolic.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace lotse {
+
+using ValueId = int32_t;
+using WeightId = int32_t;
+using RopeId = int32_t;
+inline constexpr int32_t kNone = -1;
+
+// How many rows a value has in one step: one a token of the batch, or one a row whose logits the
+// caller asked for.
+enum class Rows : uint8_t { tokens, outputs };
+
+// An activation [rows, columns], row-major.
+struct Value {
+  Rows rows;
+  int64_t columns;
+};
+
+enum class WeightRole : uint8_t {
+  matrix,   // [rows, columns] of a linear: output features × input features
+  table,    // [rows, columns] of an embedding
+  vector,   // [columns]: norm weights, biases, sinks; always computed with in fp32
+  experts,  // `experts` matrices stacked along rows
+};
+
+// A weight as the forward names it: tensors of the checkpoint concatenated along their rows.
+struct WeightDecl {
+  std::vector<std::string> sources;  // checkpoint tensor names, without quantisation suffixes
+  WeightRole role;
+  int64_t rows;  // of all sources together; 1 for a vector
+  int64_t columns;
+  int64_t experts = 1;
+  float offset = 0;  // added to every element of a vector (gemma stores w, computes with 1 + w)
+};
+
+// Rotary frequencies: the angle of pair i at position p is p · inverse_frequency[i]; cosine and
+// sine are multiplied by `scale` (YaRN's and LongRoPE's attention factor).
+struct RopeTable {
+  std::vector<float> inverse_frequency;
+  float scale = 1;
+};
+
+enum class Activation : uint8_t { silu, gelu_tanh, gelu_erf };
+
+// out[t] = table[token[t]] · scale.
+struct Embed {
+  WeightId table;
+  ValueId out;
+  float scale;
+};
+
+// out = in · weightᵀ + bias. The weight's format decides the arithmetic: see docs/numerics.md.
+struct Linear {
+  ValueId in;
+  WeightId weight;
+  WeightId bias;  // kNone without
+  ValueId out;
+};
+
+// Root-mean-square norm of `groups` adjacent column groups of `width` each, from `first_column` on:
+// out = in / sqrt(mean(in²) + epsilon) · weight, weight having `width` elements. A layer norm over
+// the whole row has groups = 1; q and k norms work on heads. In place when in == out; columns
+// outside the groups are only kept when in place.
+struct RmsNorm {
+  ValueId in;
+  WeightId weight;
+  ValueId out;
+  float epsilon;
+  int64_t first_column;
+  int64_t groups;
+  int64_t width;
+};
+
+// Rotates, in place, the first 2 · |inverse_frequency| columns of each of `heads` adjacent heads.
+struct Rope {
+  ValueId value;
+  RopeId table;
+  int64_t first_column;
+  int64_t heads;
+  int64_t head_dim;
+  bool interleaved;  // pairs (2i, 2i+1) when true, (i, i + half) when false
+};
+
+// Causal attention of one layer over the paged cache. `qkv` holds [heads | kv_heads | kv_heads] ·
+// head_dim columns; the step's k and v are written to the cache first, then every query at position
+// p attends to keys in (p − window, p], or to all up to p when window is 0.
+// score = softcap · tanh(q·k · scale / softcap), without the cap when softcap is 0.
+struct Attention {
+  ValueId qkv;
+  ValueId out;  // heads · head_dim columns
+  int32_t cache_layer;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+  float scale;
+  float softcap;
+  int64_t window;
+};
+
+// out = activation(gate) · up, where `in` holds [gate | up].
+struct GatedActivation {
+  ValueId in;
+  ValueId out;
+  Activation activation;
+};
+
+// out = a + b.
+struct Add {
+  ValueId a;
+  ValueId b;
+  ValueId out;
+};
+
+// Keeps the rows whose logits are wanted: from Rows::tokens to Rows::outputs.
+struct GatherRows {
+  ValueId in;
+  ValueId out;
+};
+
+// In place: value = cap · tanh(value / cap).
+struct Softcap {
+  ValueId value;
+  float cap;
+};
+
+// Mixture of experts: softmax over router · in, the top_k largest (the lower index wins a tie),
+// their shares re-normalised to sum 1 when `normalise`; out = Σ share · down(act(gate) · up).
+struct Moe {
+  ValueId in;
+  WeightId router;   // [experts, columns]
+  WeightId gate_up;  // experts × [2 · width, columns]
+  WeightId down;     // experts × [columns, width]
+  ValueId out;
+  int64_t experts;
+  int64_t top_k;
+  int64_t width;
+  bool normalise;
+  Activation activation;
+};
+
+using Operation = std::variant<Embed, Linear, RmsNorm, Rope, Attention, GatedActivation, Add,
+                               GatherRows, Softcap, Moe>;
+
+struct Op {
+  Operation operation;
+  int32_t layer;     // decoder layer, kNone before and after the layers
+  std::string name;  // "layers.3.attention", for tables and traces
+};
+
+// Keys and values of one attention layer in the cache.
+struct CacheLayer {
+  int64_t kv_heads;
+  int64_t head_dim;
+  int64_t window;  // 0: the whole context
+};
+
+struct Program {
+  std::vector<Value> values;
+  std::vector<WeightDecl> weights;
+  std::vector<RopeTable> ropes;
+  std::vector<CacheLayer> cache_layers;
+  std::vector<Op> ops;
+  ValueId logits = kNone;  // the result, Rows::outputs × vocabulary
+};
+
+// "linear", "rms_norm", …: the operator's name in tables, chip profiles and messages.
+const char* kind_name(const Operation& operation);
+// The value that the operator writes.
+ValueId output_of(const Operation& operation);
+// The values that it reads (an in-place operator reads what it writes).
+std::vector<ValueId> inputs_of(const Operation& operation);
+// The weights that it uses.
+std::vector<WeightId> weights_of(const Operation& operation);
+
+}  // namespace lotse
