@@ -60,10 +60,10 @@ def llama_cases():
     def llama(**fields):
         return base("llama", "LlamaForCausalLM", **fields)
 
-    llama3 = llama(hidden_size=48, num_attention_heads=6, head_dim=8, intermediate_size=80, rope_theta=500000.0,
+    llama3 = llama(hidden_size=48, num_attention_heads=6, head_dim=16, intermediate_size=80, rope_theta=500000.0,
                    rope_scaling=LLAMA3_SCALING, tie_word_embeddings=True, attention_bias=False, mlp_bias=False)
     return [
-        Case("llama", llama(hidden_size=64, num_key_value_heads=4, intermediate_size=96, rope_theta=...,
+        Case("llama", llama(hidden_size=48, num_attention_heads=3, num_key_value_heads=3, intermediate_size=80, rope_theta=...,
                             pad_token_id=0, pretraining_tp=1),
              "Llama 2: multi-head attention, untied, no rope_theta in config.json (10000)"),
         Case("llama3", llama3, "Llama 3.1: grouped queries, llama3 rope scaling, tied"),
@@ -73,7 +73,8 @@ def llama_cases():
                                  mlp_bias=True, vocab_size=131),
              "biases on all projections, head_dim 16 though hidden/heads is 10, one kv head, odd vocabulary",
              modern=True),
-        Case("llama_linear", llama(rope_scaling={"type": "linear", "factor": 4.0}), "linear rope scaling"),
+        Case("llama_linear", llama(rope_scaling={"type": "linear", "factor": 4.0}, rms_norm_eps=0.01),
+             "linear rope scaling; an epsilon large enough to show"),
         Case("llama_dynamic", llama(rope_scaling={"type": "dynamic", "factor": 2.0}),
              "dynamic rope scaling with every length below max_position_embeddings, where it must change nothing"),
         Case("llama_yarn", llama(rope_scaling={"rope_type": "yarn", "factor": 8.0, "beta_fast": 16.0, "beta_slow": 2.0,
