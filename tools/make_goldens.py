@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes (or checks) the golden data in tests/golden: tiny random checkpoints and what PyTorch computes from them.
 
-    pip install torch transformers safetensors gguf
+    pip install torch 'transformers>=5' safetensors gguf accelerate
     OMP_NUM_THREADS=1 python tools/make_goldens.py                 # every case and the GGUF fixtures
     OMP_NUM_THREADS=1 python tools/make_goldens.py llama qwen3     # some cases
     OMP_NUM_THREADS=1 python tools/make_goldens.py --check         # reload everything, recompute, compare
@@ -25,6 +25,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import golden_gguf
+import record_activations
 from golden_cases import CASES
 
 GREEDY_TOKENS = 256
@@ -190,6 +191,13 @@ def write_json(path, record):
     path.write_text(json.dumps(record, indent=2) + "\n")
 
 
+def make_activations(root):
+    """What record_activations.py writes for the prompt of qwen3, for readers of such a dump."""
+    directory = root / "qwen3"
+    prompt = safetensors.torch.load_file(directory / "golden.safetensors")["prompt"]
+    record_activations.write_dump(load(directory), "qwen3", prompt, directory / "activations.safetensors")
+
+
 def make_layouts(root):
     """The llama weights again, in two shards with an index and as a PyTorch zip."""
     model = load(root / "llama")
@@ -210,11 +218,7 @@ def make_layouts(root):
 
 def deviation(name, actual, expected, tolerance):
     """Complains (returns 1) where two tensors differ by more than `tolerance` times the rms of the expected one."""
-    if actual.dtype == torch.int64:
-        wrong = not torch.equal(actual, expected)
-        print(f"  {name}: differs" if wrong else "", end="\n" if wrong else "")
-        return int(wrong)
-    limit = tolerance * expected.square().mean().sqrt().item()
+    limit = tolerance * expected.float().square().mean().sqrt().item() if expected.is_floating_point() else 0
     worst = (actual - expected).abs().max().item()
     if worst <= limit:
         return 0
@@ -242,9 +246,20 @@ def check_layouts(root):
     return failures
 
 
+def check_activations(root):
+    """The dump for qwen3 against the golden tensors of the same places."""
+    golden = safetensors.torch.load_file(root / "qwen3" / "golden.safetensors")
+    dump = safetensors.torch.load_file(root / "qwen3" / "activations.safetensors")
+    places = {"input_ids": "prompt", "model.embed.output": "embedding", "model.norm.output": "norm"}
+    places |= {f"model.layers.{name[7:]}.output": name for name in golden if name.startswith("hidden.")}
+    failures = sum(deviation(name, dump[name], golden[place], 1e-4) for name, place in places.items())
+    return failures + deviation("logits", dump["logits"], golden["logits"][: len(golden["prompt"])], 1e-4)
+
+
 def check(cases, root):
     failures = {case.name: check_case(case, root) for case in cases}
     failures["layouts"] = check_layouts(root)
+    failures["activations"] = check_activations(root)
     failures["gguf"] = golden_gguf.check(root)
     for name, count in failures.items():
         print(f"{name}: {'ok' if count == 0 else f'{count} FAILED'}")
@@ -268,8 +283,11 @@ def main():
         sys.exit(1 if check(cases, arguments.root) else 0)
     for case in cases:
         make_case(case, arguments.root)
-    if any(case.name == "llama" for case in cases):
+    made = {case.name for case in cases}
+    if "llama" in made:
         make_layouts(arguments.root)
+    if "qwen3" in made:
+        make_activations(arguments.root)
     if not arguments.cases:
         golden_gguf.make(arguments.root)
 
