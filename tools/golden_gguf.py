@@ -179,13 +179,16 @@ def check_blocks(folder):
 
 
 def check_model(root, name):
-    """transformers' own GGUF reader must arrive at the golden logits (it overlooks qwen3's attention.key_length)."""
+    """transformers' own GGUF reader must arrive at the weights and logits of the case (it overlooks attention.key_length)."""
     override = {"head_dim": json.loads((root / name / "config.json").read_text())["head_dim"]} if name == "qwen3" else {}
     golden = safetensors.torch.load_file(root / name / "golden.safetensors")
     model = AutoModelForCausalLM.from_pretrained(
         root / "gguf", gguf_file=f"{name}.gguf", dtype=torch.float32, attn_implementation="eager", **override).eval()
+    state = model.state_dict()
+    weights = safetensors.torch.load_file(root / name / "model.safetensors")
     logits = model(golden["prompt"][None], use_cache=False).logits[0]
-    return int(not torch.allclose(logits, golden["logits"][: len(logits)], atol=1e-4))
+    return (sum(not torch.equal(state[key], weight) for key, weight in weights.items())
+            + int(not torch.allclose(logits, golden["logits"][: len(logits)], atol=1e-4)))
 
 
 def check(root):
