@@ -155,6 +155,12 @@ Result<double> JsonFields::number_or(const char* key, double fallback) const {
   return LOTSE_TRY(number(key)).value_or(fallback);
 }
 
+Result<double> JsonFields::positive_or(const char* key, double fallback) const {
+  const double value = LOTSE_TRY(number_or(key, fallback));
+  if (!(value > 0)) return wrong(key, "a positive number", object_.at(key));
+  return value;
+}
+
 Result<bool> JsonFields::boolean_or(const char* key, bool fallback) const {
   return LOTSE_TRY(boolean(key)).value_or(fallback);
 }

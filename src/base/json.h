@@ -36,6 +36,8 @@ class JsonFields {
   // The same, with a default for an absent field.
   Result<int64_t> integer_or(const char* key, int64_t fallback, int64_t low, int64_t high) const;
   Result<double> number_or(const char* key, double fallback) const;
+  // A finite number above zero.
+  Result<double> positive_or(const char* key, double fallback) const;
   Result<bool> boolean_or(const char* key, bool fallback) const;
   Result<std::string> string_or(const char* key, std::string fallback) const;
   // The same, an error when absent.

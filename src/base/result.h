@@ -46,11 +46,15 @@ template <class... Args>
 
 // The value of a Result, or return its error from the enclosing function:
 // `auto x = LOTSE_TRY(read(path));`, and for Result<void>: `LOTSE_TRY(write(path));`
-#define LOTSE_TRY(...)                                                                  \
-  __extension__({                                                                       \
-    auto&& lotse_try_result = (__VA_ARGS__);                                            \
-    if (!lotse_try_result) return std::unexpected(std::move(lotse_try_result).error()); \
-    std::move(lotse_try_result).value();                                                \
+#define LOTSE_TRY(...) LOTSE_TRY_COUNTED(__COUNTER__, __VA_ARGS__)
+// The counter gives nested uses different names; it is expanded one level before it is pasted.
+#define LOTSE_TRY_COUNTED(count, ...) LOTSE_TRY_PASTED(count, __VA_ARGS__)
+#define LOTSE_TRY_PASTED(count, ...) LOTSE_TRY_NAMED(lotse_result_##count, __VA_ARGS__)
+#define LOTSE_TRY_NAMED(name, ...)                              \
+  __extension__({                                               \
+    auto&& name = (__VA_ARGS__);                                \
+    if (!name) return std::unexpected(std::move(name).error()); \
+    std::move(name).value();                                    \
   })
 
 // Aborts when a programmer's assumption is broken; never used on input. Stays on in release builds.
