@@ -1,0 +1,209 @@
+"""Trains the demo model on generated dialogues and exports it for Hugging Face transformers.
+
+    python train.py --work DIR --steps N [--decay M]
+
+Stops after N steps, the last M of them with a falling learning rate. DIR holds the checkpoint; a
+later call with a larger N resumes from it. Every batch is a function of its step and the seed.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import torch
+from tokenizers import Tokenizer
+from torch.nn import functional
+from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+
+import generate
+
+SEED = 20
+TOKENS_PER_BATCH = 4096
+POOL = 4096  # dialogues that are sorted by length together
+PACKED_SHARE = 0.12  # of the dialogues stand in rows of several
+PACKED_LENGTH = 256
+QUESTION_WEIGHT = 0.1  # of a loss outside the assistant's answers
+MATRIX_RATE, OTHER_RATE = 0.01, 0.002
+WARM_UP = 100
+
+Row = tuple[list[int], list[float]]
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def make_config(tokenizer: Tokenizer) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=generate.MAX_POSITIONS,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id(generate.END),
+        pad_token_id=tokenizer.token_to_id(generate.SEPARATOR),
+    )
+
+
+def answer_weights(ids: list[int], start: int, end: int, assistant: int) -> list[float]:
+    """1 for each token of an assistant's turn, its end included, and a little elsewhere."""
+    weights, inside = [], False
+    for position, token in enumerate(ids):
+        weights.append(1.0 if inside else QUESTION_WEIGHT)
+        if token == end:
+            inside = False
+        elif position >= 2 and ids[position - 2] == start and ids[position - 1] == assistant:
+            inside = True
+    return weights
+
+
+def batches(tokenizer: Tokenizer, first_step: int) -> Iterator[Batch]:
+    """Batches of rows of like length; each pool of dialogues depends on its index alone."""
+    index, step = 0, 0
+    while True:
+        # A pool's number of batches is not known beforehand, so a resumed run replays them.
+        for batch in pool_batches(tokenizer, index):
+            if step >= first_step:
+                yield batch
+            step += 1
+        index += 1
+
+
+def pool_batches(tokenizer: Tokenizer, index: int) -> list[Batch]:
+    rng = Random(f"{SEED}/{index}")
+    stream = generate.dialogues(rng.randrange(1 << 60))
+    texts = [generate.render(turns) + generate.SEPARATOR for turns in islice(stream, POOL)]
+    special = [tokenizer.token_to_id(token) for token in (generate.START, generate.END, "assistant")]
+    rows: list[Row] = []
+    packed: Row = ([], [])
+    for encoding in tokenizer.encode_batch_fast(texts):
+        ids, weights = encoding.ids, answer_weights(encoding.ids, *special)
+        if rng.random() >= PACKED_SHARE:
+            rows.append((ids, weights))
+            continue
+        if len(packed[0]) + len(ids) > PACKED_LENGTH:
+            rows.append(packed)
+            packed = ([], [])
+        packed = (packed[0] + ids, packed[1] + weights)
+    rows.sort(key=lambda row: len(row[0]))
+    result: list[Batch] = []
+    while rows:
+        count = max(1, TOKENS_PER_BATCH // len(rows[-1][0]))
+        result.append(stack(rows[-count:], tokenizer.token_to_id(generate.SEPARATOR)))
+        del rows[-count:]
+    rng.shuffle(result)
+    return result
+
+
+def stack(rows: list[Row], pad: int) -> Batch:
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows])
+    weights = torch.tensor([weights + [0.0] * (width - len(weights)) for _, weights in rows])
+    return ids, weights
+
+
+def loss_of(model: Qwen3ForCausalLM, batch: Batch) -> torch.Tensor:
+    """Padding stands at the right, so the causal mask alone keeps it out of every answer."""
+    ids, weights = batch
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    losses = functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(),
+                                      reduction="none")
+    weights = weights[:, 1:].flatten()
+    return (losses * weights).sum() / weights.sum()
+
+
+def make_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the embedding and the norms."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.05),
+        torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def rate(step: int, steps: int, decay: int) -> float:
+    """Warm-up, a plateau, and a cosine over the last `decay` steps."""
+    falling = max(0.0, (step - (steps - decay)) / decay) if decay else 0.0
+    return min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * falling))
+
+
+def export(model: Qwen3ForCausalLM, directory: Path) -> None:
+    weights = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
+    copy = Qwen3ForCausalLM(model.config).to(torch.bfloat16)
+    copy.load_state_dict(weights)
+    copy.generation_config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=128,
+        eos_token_id=model.config.eos_token_id,
+        pad_token_id=model.config.pad_token_id,
+    )
+    copy.save_pretrained(directory)
+
+
+def train(options: argparse.Namespace) -> None:
+    torch.manual_seed(SEED)
+    tokenizer = Tokenizer.from_file(str(generate.MODEL_DIR / "tokenizer.json"))
+    model = Qwen3ForCausalLM(make_config(tokenizer))
+    optimizers = make_optimizers(model)
+    checkpoint = options.work / "checkpoint.pt"
+    step, tokens, seconds = 0, 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        step, tokens, seconds = state["step"], state["tokens"], state["seconds"]
+
+    def save() -> None:
+        state = {"model": model.state_dict(), "step": step, "tokens": tokens, "seconds": seconds,
+                 "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+        torch.save(state, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").rename(checkpoint)
+        export(model, options.work / "export")
+
+    recent = 0.0
+    model.train()
+    for batch in islice(batches(tokenizer, step), options.steps - step):
+        began = time.monotonic()
+        factor = rate(step, options.steps, options.decay)
+        for optimizer, peak in zip(optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
+            optimizer.param_groups[0]["lr"] = peak * factor
+        loss = loss_of(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        step += 1
+        tokens += batch[0].numel()
+        seconds += time.monotonic() - began
+        recent = loss.item() if recent == 0.0 else 0.95 * recent + 0.05 * loss.item()
+        if step % 50 == 0:
+            print(f"step {step}  loss {recent:.4f}  tokens {tokens}  seconds {seconds:.0f}", flush=True)
+        if step % 100 == 0 or step == options.steps:
+            save()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--decay", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
+    train(options)
+
+
+if __name__ == "__main__":
+    main()
