@@ -70,8 +70,11 @@ Result<std::vector<StoredTensor>> open_shards(
     const std::filesystem::path file = index.parent_path() / shard;
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored)) {
-      return fail(ErrorCode::not_found, "{}: shard {} is missing; download it into the same folder",
-                  index.string(), printable(shard));
+      return fail(
+          ErrorCode::not_found,
+          "{}: shard {} is missing; download it into the same folder, or open the config.json "
+          "alone",
+          index.string(), printable(shard));
     }
     for (StoredTensor& tensor : LOTSE_TRY(open_shard(file))) {
       names.erase(tensor.info.name);
