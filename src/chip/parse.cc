@@ -269,6 +269,9 @@ class Document {
     } else if (entry.key == "changes") {
       support.changes = LOTSE_TRY(enumerator(entry, Support::Changes::kv));
       seen.changes = true;
+    } else if (entry.key == "at_load") {
+      if (!entry.node.is_boolean()) return wrong(entry, "expected true or false");
+      support.at_load = entry.node.as_boolean()->get();
     } else if (entry.key == "by" || entry.key == "how") {
       support.how = LOTSE_TRY(string(entry));
     } else if (entry.key == "why") {
@@ -282,7 +285,7 @@ class Document {
     } else {
       return wrong(entry,
                    "unknown key; an operator has kind, format, activation, when, status, by, "
-                   "changes, how, from, to, why, helps");
+                   "changes, at_load, how, from, to, why, helps");
     }
     return {};
   }

@@ -27,6 +27,7 @@ struct Support {
   std::vector<std::string> from;
   Changes changes = Changes::weights;  // what a conversion changes,
   std::vector<std::string> to;         // and into which formats or dtypes, best first
+  bool at_load = false;                // the device converts by itself: no port is needed
 };
 std::string_view name(Support::Status status);
 std::string_view name(Support::Changes changes);

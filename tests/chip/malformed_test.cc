@@ -94,13 +94,14 @@ TEST(MalformedProfile, Operators) {
        "x.toml:5: operator: a composed operator needs from"},
       {rule + "kind = 'add'\nstatus = 'converted'\nhow = 'y'",
        "x.toml:5: operator: a converted operator needs changes, how and to"},
+      {rule + "kind = 'add'\nat_load = 1", "x.toml:7: operator.at_load: expected true or false"},
       {rule + "kind = 'add'\nchanges = 'shape'",
        "x.toml:7: operator.changes: unknown \"shape\"; known: weights, activations, kv"},
       {rule + "kind = 'add'\nstatus = 'missing'\nwhy = 'y'",
        "x.toml:5: operator: a missing operator needs why and helps"},
       {rule + "kind = 'add'\ncolour = 'red'",
        "x.toml:7: operator.colour: unknown key; an operator has kind, format, activation, when, "
-       "status, by, changes, how, from, to, why, helps"},
+       "status, by, changes, at_load, how, from, to, why, helps"},
       {rule + "kind = 'add'\nwhen = { phase = 1 }",
        "x.toml:7: operator.when.phase: unknown option; known: head_dim, heads, gqa_ratio, window, "
        "softcap, sinks, k, n, group, kv, function"},
