@@ -1,0 +1,117 @@
+#include "engine/chat.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/mmap.h"
+
+namespace lotse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxFile = int64_t{64} << 20;
+
+// A special token is a string, or an object with its text in `content`.
+std::map<std::string, std::string> special_tokens(const Json& config) {
+  std::map<std::string, std::string> tokens;
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
+    const auto it = config.find(key);
+    if (it == config.end()) continue;
+    if (it->is_string()) tokens[key] = it->get<std::string>();
+    if (it->is_object() && it->contains("content") && it->at("content").is_string()) {
+      tokens[key] = it->at("content").get<std::string>();
+    }
+  }
+  return tokens;
+}
+
+// `chat_template`: one template, or a list of named ones of which "default" is taken.
+std::optional<std::string> configured_template(const Json& config) {
+  const auto it = config.find("chat_template");
+  if (it == config.end()) return std::nullopt;
+  if (it->is_string()) return it->get<std::string>();
+  if (!it->is_array()) return std::nullopt;
+  for (const Json& item : *it) {
+    if (item.is_object() && item.value("name", Json()) == "default" && item.contains("template") &&
+        item.at("template").is_string()) {
+      return item.at("template").get<std::string>();
+    }
+  }
+  return std::nullopt;
+}
+
+struct Source {
+  std::optional<std::string> text;
+  std::string origin;
+  std::map<std::string, std::string> special_tokens;
+};
+
+Result<Source> read_directory(const fs::path& directory) {
+  Source source;
+  const fs::path config_path = directory / "tokenizer_config.json";
+  if (fs::exists(config_path)) {
+    const Json config = LOTSE_TRY(read_json_file(config_path.string()));
+    if (config.is_object()) {
+      source.special_tokens = special_tokens(config);
+      source.text = configured_template(config);
+      source.origin = config_path.string() + ": chat_template";
+    }
+  }
+  const fs::path file = directory / "chat_template.jinja";
+  if (fs::exists(file)) {
+    source.text = LOTSE_TRY(read_text_file(file, kMaxFile));
+    source.origin = file.string();
+  }
+  return source;
+}
+
+Source read_gguf(const Checkpoint& checkpoint) {
+  Source source;
+  const GgufVocab& vocab = *checkpoint.gguf_vocab;
+  source.text = vocab.chat_template;
+  source.origin = checkpoint.path.string() + ": tokenizer.chat_template";
+  const auto name = [&](const char* key, std::optional<int64_t> id) {
+    if (id && *id >= 0 && *id < std::ssize(vocab.tokens)) {
+      source.special_tokens[key] = vocab.tokens[static_cast<size_t>(*id)];
+    }
+  };
+  name("bos_token", vocab.bos);
+  name("eos_token", vocab.eos);
+  return source;
+}
+
+}  // namespace
+
+Result<std::optional<Chat>> Chat::load(const Checkpoint& checkpoint) {
+  Source source;
+  if (checkpoint.gguf_vocab) {
+    source = read_gguf(checkpoint);
+  } else {
+    const fs::path& path = checkpoint.path;
+    source = LOTSE_TRY(read_directory(fs::is_directory(path) ? path : path.parent_path()));
+  }
+  if (!source.text) return std::optional<Chat>();
+  Chat chat;
+  chat.template_ = LOTSE_TRY(ChatTemplate::compile(*source.text, source.origin));
+  chat.special_tokens_ = std::move(source.special_tokens);
+  return std::optional<Chat>(std::move(chat));
+}
+
+Result<std::vector<int32_t>> Chat::encode(const Tokenizer& tokenizer,
+                                          const std::vector<Message>& messages,
+                                          bool add_generation_prompt) const {
+  OrderedJson context;
+  context["messages"] = OrderedJson::array();
+  for (const Message& message : messages) {
+    context["messages"].push_back({{"role", message.role}, {"content", message.content}});
+  }
+  context["add_generation_prompt"] = add_generation_prompt;
+  RenderOptions options;
+  options.special_tokens = special_tokens_;
+  const std::vector<Segment> segments = LOTSE_TRY(template_->render_segments(context, options));
+  std::vector<TextSegment> views;
+  for (const Segment& segment : segments) views.push_back({segment.text, segment.trusted});
+  return tokenizer.encode_segments(views);
+}
+
+}  // namespace lotse

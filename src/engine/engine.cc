@@ -1,0 +1,174 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/checked.h"
+
+namespace lotse {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+fs::path directory_of(const fs::path& path) {
+  return fs::is_directory(path) ? path : path.parent_path();
+}
+
+bool computes_in_f32(const Model& model) {
+  return std::ranges::any_of(model.weights, [&](const Weight& weight) {
+    const WeightPart& part = weight.parts.front();
+    return part.format == WeightFormat::f32 && part.rows > 1;
+  });
+}
+
+GgufVocabulary tokenizer_parts(const GgufVocab& vocab) {
+  const auto narrow = [](std::optional<int64_t> id) {
+    return id ? std::optional(static_cast<int32_t>(*id)) : std::nullopt;
+  };
+  GgufVocabulary parts;
+  parts.model = vocab.model;
+  parts.pre = vocab.pre;
+  parts.tokens = vocab.tokens;
+  parts.scores = vocab.scores;
+  parts.types = vocab.token_types;
+  parts.merges = vocab.merges;
+  parts.bos = narrow(vocab.bos);
+  parts.eos = narrow(vocab.eos);
+  parts.unk = narrow(vocab.unk);
+  parts.add_bos = vocab.add_bos.value_or(vocab.model == "llama");
+  parts.add_eos = vocab.add_eos.value_or(false);
+  parts.add_space_prefix = vocab.add_space_prefix.value_or(true);
+  return parts;
+}
+
+}  // namespace
+
+const char* name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::cancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
+Result<std::shared_ptr<const Tokenizer>> load_tokenizer(const Checkpoint& checkpoint) {
+  if (checkpoint.gguf_vocab) return Tokenizer::from_gguf(tokenizer_parts(*checkpoint.gguf_vocab));
+  const fs::path directory = directory_of(checkpoint.path);
+  if (!fs::exists(directory / "tokenizer.json")) return std::shared_ptr<const Tokenizer>();
+  return Tokenizer::load(directory);
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const fs::path& path, const EngineOptions& options) {
+  std::unique_ptr<Engine> engine(new Engine());
+  const auto start = Clock::now();
+  LOTSE_TRY(engine->load(path, options));
+  engine->load_seconds_ = seconds_since(start);
+  return engine;
+}
+
+Result<void> Engine::load(const fs::path& path, const EngineOptions& options) {
+  const Checkpoint checkpoint = LOTSE_TRY(open_checkpoint(path));
+  const int64_t wanted = options.context > 0 ? options.context : kDefaultContext;
+  model_ = LOTSE_TRY(load_model(checkpoint, wanted));
+  tokenizer_ = LOTSE_TRY(load_tokenizer(checkpoint));
+  chat_ = LOTSE_TRY(Chat::load(checkpoint));
+  end_tokens_ = model_.config.eos;
+  if (checkpoint.gguf_vocab && checkpoint.gguf_vocab->eot) {
+    end_tokens_.push_back(*checkpoint.gguf_vocab->eot);
+  }
+  LOTSE_TRY(read_generation_config(directory_of(path)));
+  limits_.max_context = model_.context;
+  limits_.max_outputs = options.max_outputs;
+  limits_.max_sequences = options.max_sequences;
+  limits_.cache_blocks = ceil_div(model_.context, limits_.block_tokens);
+  limits_.cache_type = computes_in_f32(model_) ? DType::f32 : DType::bf16;
+  for (size_t i = 0; i < model_.weights.size(); ++i) {
+    if (model_.program.weights[i].role == WeightRole::table) continue;
+    streamed_weight_bytes_ += stored_bytes(model_.weights[i]);
+  }
+  device_ = LOTSE_TRY(open_device(options.device, {options.threads}));
+  executable_ = LOTSE_TRY(device_->load(model_.program, std::move(model_.weights), limits_));
+  model_.weights.clear();
+  pool_ = std::make_unique<BlockPool>(limits_.cache_blocks);
+  return {};
+}
+
+Result<void> Engine::read_generation_config(const fs::path& directory) {
+  const fs::path path = directory / "generation_config.json";
+  if (!fs::exists(path)) return {};
+  const Json json = LOTSE_TRY(read_json_file(path.string()));
+  const JsonFields fields(json, path.string());
+  for (const int64_t id : LOTSE_TRY(read_token_ids(fields, "eos_token_id"))) {
+    if (!is_end(static_cast<int32_t>(id))) end_tokens_.push_back(id);
+  }
+  if (!LOTSE_TRY(fields.boolean_or("do_sample", false))) return {};
+  SamplingParams& s = default_sampling_;
+  s.temperature = static_cast<float>(LOTSE_TRY(fields.number_or("temperature", 1)));
+  s.top_p = static_cast<float>(LOTSE_TRY(fields.number_or("top_p", 1)));
+  s.top_k = LOTSE_TRY(fields.integer_or("top_k", 0, -1, 1 << 30));
+  s.min_p = static_cast<float>(LOTSE_TRY(fields.number_or("min_p", 0)));
+  s.repetition_penalty = static_cast<float>(LOTSE_TRY(fields.positive_or("repetition_penalty", 1)));
+  return {};
+}
+
+bool Engine::is_end(int32_t token) const {
+  return std::ranges::find(end_tokens_, int64_t{token}) != end_tokens_.end();
+}
+
+std::unique_ptr<Session> Engine::make_session() {
+  return std::make_unique<Session>(*executable_, *pool_, limits_, model_.config.vocabulary);
+}
+
+Result<GenerationResult> Engine::generate(Session& session, std::span<const int32_t> prompt,
+                                          const SamplingParams& sampling, int64_t max_tokens,
+                                          const TokenCallback& on_token) {
+  const auto length = static_cast<int64_t>(prompt.size());
+  if (prompt.empty()) return fail(ErrorCode::invalid_input, "the prompt has no tokens");
+  for (const int32_t token : prompt) {
+    if (token < 0 || token >= model_.config.vocabulary) {
+      return fail(ErrorCode::invalid_input,
+                  "token {} of the prompt is outside the vocabulary of {}", token,
+                  model_.config.vocabulary);
+    }
+  }
+  GenerationResult result;
+  result.prompt_tokens = length;
+  result.cached_tokens = session.reuse(prompt);
+  Sampler sampler(sampling);
+  sampler.see_prompt(prompt);
+  auto start = Clock::now();
+  auto logits =
+      LOTSE_TRY(session.append(prompt.subspan(static_cast<size_t>(result.cached_tokens))));
+  const int64_t room = std::min(max_tokens, limits_.max_context - length);
+  while (static_cast<int64_t>(result.tokens.size()) < room) {
+    const int32_t token = sampler.sample(logits);
+    if (result.tokens.empty()) {
+      result.prefill_seconds = seconds_since(start);
+      start = Clock::now();
+    }
+    if (is_end(token)) {
+      result.finish = FinishReason::stop;
+      break;
+    }
+    result.tokens.push_back(token);
+    if (!on_token(token)) {
+      result.finish = FinishReason::cancelled;
+      break;
+    }
+    if (static_cast<int64_t>(result.tokens.size()) == room) break;
+    logits = LOTSE_TRY(session.append({&token, 1}));
+  }
+  result.decode_seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace lotse

@@ -1,0 +1,98 @@
+// A loaded model that answers: weights on a device, tokenizer, chat template, cache.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/registry.h"
+#include "engine/block_pool.h"
+#include "engine/chat.h"
+#include "engine/sampler.h"
+#include "engine/session.h"
+#include "model/model.h"
+
+namespace lotse {
+
+struct EngineOptions {
+  std::string device = "cpu";
+  int threads = 0;           // 0: one a core
+  int64_t context = 0;       // positions; 0: the model's maximum, at most kDefaultContext
+  int64_t max_outputs = 64;  // rows of logits a step, for scoring
+  int64_t max_sequences = 1;
+};
+
+inline constexpr int64_t kDefaultContext = 8192;
+
+// What ends a generation.
+enum class FinishReason : uint8_t { stop, length, cancelled };
+const char* name(FinishReason reason);
+
+struct GenerationResult {
+  std::vector<int32_t> tokens;  // without the token that ended it
+  FinishReason finish = FinishReason::length;
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;   // of the prompt, found in the session's cache
+  double prefill_seconds = 0;  // until the first token
+  double decode_seconds = 0;   // of all following tokens
+};
+
+// Sees each token as it is chosen; returns false to cancel.
+using TokenCallback = std::function<bool(int32_t token)>;
+
+// One model on one device. Not thread-safe.
+class Engine {
+ public:
+  // Opens a checkpoint in any supported format. Errors: whatever is wrong with its files, an
+  // unsupported family or format, a device that lacks an operator.
+  static Result<std::unique_ptr<Engine>> open(const std::filesystem::path& path,
+                                              const EngineOptions& options);
+
+  const ModelConfig& config() const { return model_.config; }
+  const Model& model() const { return model_; }
+  // Null when the checkpoint has no tokenizer.
+  const Tokenizer* tokenizer() const { return tokenizer_.get(); }
+  const std::optional<Chat>& chat() const { return chat_; }
+  const Device& device() const { return *device_; }
+  Executable& executable() { return *executable_; }
+  const ExecutionLimits& limits() const { return limits_; }
+  // Defaults of generation_config.json; greedy when it has none.
+  const SamplingParams& default_sampling() const { return default_sampling_; }
+  double load_seconds() const { return load_seconds_; }
+  // Bytes of all weights that every step reads whole: all but embedding tables.
+  int64_t streamed_weight_bytes() const { return streamed_weight_bytes_; }
+
+  std::unique_ptr<Session> make_session();
+
+  // Continues `session` with `prompt` (the whole sequence; what the session has cached of it is
+  // not computed again) until an end token, `max_tokens`, the end of the context, or cancellation.
+  Result<GenerationResult> generate(Session& session, std::span<const int32_t> prompt,
+                                    const SamplingParams& sampling, int64_t max_tokens,
+                                    const TokenCallback& on_token);
+
+ private:
+  Engine() = default;
+  Result<void> load(const std::filesystem::path& path, const EngineOptions& options);
+  Result<void> read_generation_config(const std::filesystem::path& directory);
+  bool is_end(int32_t token) const;
+
+  Model model_;
+  ExecutionLimits limits_;
+  SamplingParams default_sampling_;
+  std::vector<int64_t> end_tokens_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::optional<Chat> chat_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Executable> executable_;
+  std::unique_ptr<BlockPool> pool_;
+  double load_seconds_ = 0;
+  int64_t streamed_weight_bytes_ = 0;
+};
+
+// The tokenizer of a checkpoint: tokenizer.json beside the weights or a GGUF's own. Nothing when
+// there is none.
+Result<std::shared_ptr<const Tokenizer>> load_tokenizer(const Checkpoint& checkpoint);
+
+}  // namespace lotse
