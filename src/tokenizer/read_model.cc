@@ -1,0 +1,176 @@
+#include "tokenizer/read_model.h"
+
+#include "tokenizer/bpe.h"
+#include "tokenizer/function_ref.h"
+#include "tokenizer/shown.h"
+
+namespace lotse {
+namespace {
+
+Result<Vocabulary> read_vocabulary(const JsonField& section, bool byte_level) {
+  const JsonField field = LOTSE_TRY(section.required("vocab"));
+  const simdjson::dom::object object = LOTSE_TRY(field.object());
+  Vocabulary vocabulary(byte_level, static_cast<int64_t>(object.size()));
+  for (const auto entry : object) {
+    int64_t id = 0;
+    if (entry.value.get_int64().get(id) != simdjson::SUCCESS) {
+      return JsonField(entry.value,
+                       fmt::format("{}: id of \"{}\"", field.place(), shown_briefly(entry.key)))
+          .wrong("an integer");
+    }
+    LOTSE_TRY(vocabulary.add(entry.key, id, field.place()));
+  }
+  return vocabulary;
+}
+
+struct MergeIds {
+  int32_t left = -1;
+  int32_t right = -1;
+  int32_t merged = -1;
+};
+
+// Reads merges of one vocabulary.
+class MergeReader {
+ public:
+  MergeReader(const Vocabulary& vocabulary, std::string_view prefix)
+      : vocabulary_(vocabulary), prefix_(prefix) {}
+
+  // "a b" or ["a", "b"]. `place` begins the error message.
+  Result<MergeIds> read(simdjson::dom::element merge, FunctionRef<std::string()> place) {
+    std::string_view line;
+    if (merge.get_string().get(line) == simdjson::SUCCESS) return read_line(line, place);
+    std::string_view left;
+    std::string_view right;
+    simdjson::dom::array pair;
+    if (merge.get_array().get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+        pair.at(0).get_string().get(left) != simdjson::SUCCESS ||
+        pair.at(1).get_string().get(right) != simdjson::SUCCESS) {
+      return JsonField(merge, place()).wrong(kExpected);
+    }
+    const MergeIds ids = find(left, right);
+    if (ids.merged < 0) return missing(left, right, ids, place());
+    return ids;
+  }
+
+ private:
+  static constexpr std::string_view kExpected = "two tokens, \"a b\" or [\"a\", \"b\"]";
+
+  // In old files tokens may themselves contain spaces: the first space that divides the line into
+  // two tokens does.
+  Result<MergeIds> read_line(std::string_view line, FunctionRef<std::string()> place) {
+    size_t spaces = 0;
+    std::string_view left;
+    std::string_view right;
+    MergeIds ids;
+    for (size_t i = line.find(' '); i != std::string_view::npos; i = line.find(' ', i + 1)) {
+      if (++spaces > kMostSpaces) break;
+      left = line.substr(0, i);
+      right = line.substr(i + 1);
+      ids = find(left, right);
+      if (ids.merged >= 0) return ids;
+    }
+    if (spaces == 1 && !left.empty() && !right.empty()) return missing(left, right, ids, place());
+    return fail(ErrorCode::invalid_input, "{}: expected {}, got \"{}\"", place(), kExpected,
+                shown_briefly(line));
+  }
+
+  MergeIds find(std::string_view left, std::string_view right) {
+    MergeIds ids{vocabulary_.find_written(left), vocabulary_.find_written(right), -1};
+    if (ids.left < 0 || ids.right < 0) return ids;
+    whole_ = left;
+    whole_ += right.starts_with(prefix_) ? right.substr(prefix_.size()) : right;
+    ids.merged = vocabulary_.find_written(whole_);
+    return ids;
+  }
+
+  std::unexpected<Error> missing(std::string_view left, std::string_view right, const MergeIds& ids,
+                                 const std::string& place) const {
+    const std::string_view token = ids.left < 0 ? left : ids.right < 0 ? right : whole_;
+    return fail(ErrorCode::invalid_input, "{}: \"{}\" is not in the vocabulary", place,
+                shown_briefly(token));
+  }
+
+  static constexpr size_t kMostSpaces = 64;
+
+  const Vocabulary& vocabulary_;
+  std::string_view prefix_;
+  std::string whole_;
+};
+
+Result<MergeTable> read_merges(const JsonField& field, const Vocabulary& vocabulary,
+                               const BpeOptions& options, const ReservedIds& reserved) {
+  const simdjson::dom::array array = LOTSE_TRY(field.array());
+  if (static_cast<int64_t>(array.size()) > kMaxMerges) {
+    return fail(ErrorCode::limit, "{}: {} merges exceed the limit of {}", field.place(),
+                array.size(), kMaxMerges);
+  }
+  MergeTable merges(static_cast<int64_t>(array.size()));
+  MergeReader reader(vocabulary, options.continuing_subword_prefix);
+  const auto place = [&] { return fmt::format("{}[{}]", field.place(), merges.size()); };
+  for (const auto merge : array) {
+    const MergeIds ids = LOTSE_TRY(reader.read(merge, place));
+    if (is_reserved(reserved, ids.merged)) {
+      merges.skip();
+    } else {
+      merges.add(ids.left, ids.right, ids.merged);
+    }
+  }
+  return merges;
+}
+
+// The id of the token that stands for what the vocabulary lacks; −1 without one.
+Result<int32_t> read_unknown(const JsonField& section, const Vocabulary& vocabulary,
+                             const ModelContext& context, bool required) {
+  const auto field = LOTSE_TRY(section.optional("unk_token"));
+  if (!field && !required) return -1;
+  const std::string_view token =
+      field ? LOTSE_TRY(field->string()) : LOTSE_TRY(section.required_string("unk_token"));
+  int32_t id = vocabulary.find_written(token);
+  if (id < 0) id = context.added_id(token);
+  if (id < 0) {
+    return fail(ErrorCode::invalid_input, "{}: \"{}\" is not in the vocabulary", field->place(),
+                shown_briefly(token));
+  }
+  return id;
+}
+
+Result<std::unique_ptr<Model>> read_bpe(const JsonField& section, const ModelContext& context) {
+  BpeOptions options;
+  const auto dropout = LOTSE_TRY(section.optional("dropout"));
+  if (dropout && LOTSE_TRY(dropout->number()) != 0) {
+    return fail(ErrorCode::unsupported, "{}: dropout is for training only; remove it",
+                dropout->place());
+  }
+  options.byte_fallback = LOTSE_TRY(section.boolean_or("byte_fallback", false));
+  options.fuse_unk = LOTSE_TRY(section.boolean_or("fuse_unk", false));
+  options.ignore_merges = LOTSE_TRY(section.boolean_or("ignore_merges", false));
+  options.continuing_subword_prefix = LOTSE_TRY(section.string_or("continuing_subword_prefix", ""));
+  options.end_of_word_suffix = LOTSE_TRY(section.string_or("end_of_word_suffix", ""));
+  const bool plain =
+      options.continuing_subword_prefix.empty() && options.end_of_word_suffix.empty();
+
+  Vocabulary vocabulary = LOTSE_TRY(read_vocabulary(section, context.byte_level && plain));
+  options.unk_id = LOTSE_TRY(read_unknown(section, vocabulary, context, false));
+  const JsonField merges_field = LOTSE_TRY(section.required("merges"));
+  MergeTable merges = LOTSE_TRY(read_merges(merges_field, vocabulary, options, context.reserved));
+  return std::make_unique<Bpe>(std::move(vocabulary), std::move(merges), std::move(options),
+                               context.reserved);
+}
+
+// Files of before 2020 name no type.
+Result<std::string_view> read_type(const JsonField& section) {
+  if (const auto type = LOTSE_TRY(section.optional("type"))) return type->string();
+  if (LOTSE_TRY(section.optional("merges"))) return "BPE";
+  return LOTSE_TRY(section.required("vocab")).is_array() ? "Unigram" : "WordPiece";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> read_model(const JsonField& section, const ModelContext& context) {
+  const std::string_view type = LOTSE_TRY(read_type(section));
+  if (type == "BPE") return read_bpe(section, context);
+  return fail(ErrorCode::unsupported, "{}.type: \"{}\" is not supported", section.place(),
+              shown_briefly(type));
+}
+
+}  // namespace lotse
