@@ -1,0 +1,15 @@
+// The cpu device: the fastest kernels that this processor runs, on a pool of threads.
+#pragma once
+
+#include <memory>
+
+#include "device/device.h"
+
+namespace lotse {
+
+// `threads` 0 means one for each core this process may use. Fails when the environment variable
+// LOTSE_ISA names an instruction set that is unknown or does not run here. All executables of one
+// device share its threads: one caller at a time among them.
+Result<std::unique_ptr<Device>> make_cpu_device(int threads);
+
+}  // namespace lotse

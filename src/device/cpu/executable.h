@@ -1,0 +1,78 @@
+// A program on the cpu device: prepared weights, planned buffers, cache, and the loop over its
+// operators.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "device/cpu/kv_cache.h"
+#include "device/cpu/linear.h"
+#include "device/cpu/moe.h"
+#include "device/device.h"
+
+namespace lotse::cpu {
+
+// One weight of the program in the form its role needs; the other fields are empty.
+struct PreparedWeight {
+  PackedWeight packed;        // matrix, experts
+  Weight table;               // table: the stored rows
+  std::vector<float> vector;  // vector: its elements plus the declared offset
+};
+
+class CpuExecutable final : public Executable {
+ public:
+  static Result<std::unique_ptr<Executable>> load(const KernelTable& kernels,
+                                                  std::shared_ptr<ThreadPool> pool,
+                                                  const Program& program,
+                                                  std::vector<Weight> weights,
+                                                  const ExecutionLimits& limits);
+
+  Result<std::span<const float>> run(const Batch& batch) override;
+  void observe(Observer* observer) override { observer_ = observer; }
+  Memory memory() const override;
+
+ private:
+  CpuExecutable(const KernelTable& kernels, std::shared_ptr<ThreadPool> pool,
+                const Program& program, const ExecutionLimits& limits)
+      : kernels_(kernels), pool_(std::move(pool)), program_(program), limits_(limits) {}
+
+  Result<void> prepare_weights(std::vector<Weight> weights);
+  Result<void> allocate();
+  void check(const Batch& batch) const;
+  void prepare_ropes(const Batch& batch);
+
+  void execute(const Embed& op, const Batch& batch);
+  void execute(const Linear& op, const Batch& batch);
+  void execute(const RmsNorm& op, const Batch& batch);
+  void execute(const Rope& op, const Batch& batch);
+  void execute(const Attention& op, const Batch& batch);
+  void execute(const GatedActivation& op, const Batch& batch);
+  void execute(const Add& op, const Batch& batch);
+  void execute(const GatherRows& op, const Batch& batch);
+  void execute(const Softcap& op, const Batch& batch);
+  void execute(const Moe& op, const Batch& batch);
+
+  const PreparedWeight& weight(WeightId id) const { return weights_[static_cast<size_t>(id)]; }
+  int64_t columns(ValueId id) const { return program_.values[static_cast<size_t>(id)].columns; }
+  int64_t rows(ValueId id, const Batch& batch) const;
+  float* data(ValueId id) const;
+
+  const KernelTable& kernels_;
+  std::shared_ptr<ThreadPool> pool_;
+  Program program_;
+  ExecutionLimits limits_;
+  Observer* observer_ = nullptr;
+
+  std::vector<PreparedWeight> weights_;
+  std::vector<KvCache> caches_;
+  std::vector<int64_t> offsets_;  // of each value in the arena, bytes
+  HugeBuffer arena_;
+  LinearScratch linears_;
+  MoeScratch moe_;
+  HugeBuffer attention_;
+  // For each rope table [max_tokens, pairs] cosines, then as many sines, of the step's positions.
+  std::vector<HugeBuffer> ropes_;
+};
+
+}  // namespace lotse::cpu
