@@ -22,10 +22,9 @@ Bpe::Bpe(Vocabulary vocabulary, MergeTable merges, BpeOptions options, const Res
   LOTSE_CHECK(plain_ || !this->vocabulary().byte_level());
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
-    const auto i = static_cast<size_t>(byte);
-    byte_ids_[i] = this->vocabulary().find({&c, 1});
-    fallback_ids_[i] = this->vocabulary().find_written(fmt::format("<0x{:02X}>", byte));
+    byte_ids_[static_cast<size_t>(byte)] = this->vocabulary().find({&c, 1});
   }
+  fallback_ids_ = this->vocabulary().byte_fallback_ids();
   has_fallback_ =
       options_.byte_fallback && std::ranges::find(fallback_ids_, -1) == fallback_ids_.end();
   for (int32_t id = 0; id < this->vocabulary().size(); ++id) {

@@ -1,8 +1,12 @@
 #include "tokenizer/read_model.h"
 
+#include <cmath>
+
 #include "tokenizer/bpe.h"
 #include "tokenizer/function_ref.h"
 #include "tokenizer/shown.h"
+#include "tokenizer/unigram.h"
+#include "tokenizer/wordpiece.h"
 
 namespace lotse {
 namespace {
@@ -157,6 +161,46 @@ Result<std::unique_ptr<Model>> read_bpe(const JsonField& section, const ModelCon
                                context.reserved);
 }
 
+Result<std::unique_ptr<Model>> read_wordpiece(const JsonField& section,
+                                              const ModelContext& context) {
+  WordPieceOptions options;
+  options.continuing_prefix = LOTSE_TRY(section.string_or("continuing_subword_prefix", "##"));
+  options.max_chars_per_word =
+      LOTSE_TRY(section.integer_or("max_input_chars_per_word", 100, 1, INT32_MAX));
+  Vocabulary vocabulary = LOTSE_TRY(read_vocabulary(section, false));
+  options.unk_id = LOTSE_TRY(read_unknown(section, vocabulary, context, true));
+  return WordPiece::create(std::move(vocabulary), std::move(options), context.reserved,
+                           section.place());
+}
+
+// The vocabulary of Unigram is a list of pairs of token and score; the place is the id.
+Result<std::unique_ptr<Model>> read_unigram(const JsonField& section, const ModelContext& context) {
+  const JsonField field = LOTSE_TRY(section.required("vocab"));
+  const simdjson::dom::array array = LOTSE_TRY(field.array());
+  Vocabulary vocabulary(false, static_cast<int64_t>(array.size()));
+  std::vector<double> scores;
+  for (const auto entry : array) {
+    std::string_view token;
+    double score = 0;
+    simdjson::dom::array pair;
+    if (entry.get_array().get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+        pair.at(0).get_string().get(token) != simdjson::SUCCESS ||
+        pair.at(1).get_double().get(score) != simdjson::SUCCESS || !std::isfinite(score)) {
+      return JsonField(entry, fmt::format("{}[{}]", field.place(), scores.size()))
+          .wrong("a token and its score");
+    }
+    LOTSE_TRY(vocabulary.add(token, static_cast<int64_t>(scores.size()), field.place()));
+    scores.push_back(score);
+  }
+  UnigramOptions options;
+  options.byte_fallback = LOTSE_TRY(section.boolean_or("byte_fallback", false));
+  if (const auto unknown = LOTSE_TRY(section.optional("unk_id"))) {
+    options.unk_id = static_cast<int32_t>(LOTSE_TRY(unknown->integer(0, vocabulary.size() - 1)));
+  }
+  return Unigram::create(std::move(vocabulary), std::move(scores), options, context.reserved,
+                         section.place());
+}
+
 // Files of before 2020 name no type.
 Result<std::string_view> read_type(const JsonField& section) {
   if (const auto type = LOTSE_TRY(section.optional("type"))) return type->string();
@@ -169,6 +213,8 @@ Result<std::string_view> read_type(const JsonField& section) {
 Result<std::unique_ptr<Model>> read_model(const JsonField& section, const ModelContext& context) {
   const std::string_view type = LOTSE_TRY(read_type(section));
   if (type == "BPE") return read_bpe(section, context);
+  if (type == "Unigram") return read_unigram(section, context);
+  if (type == "WordPiece") return read_wordpiece(section, context);
   return fail(ErrorCode::unsupported, "{}.type: \"{}\" is not supported", section.place(),
               shown_briefly(type));
 }

@@ -135,4 +135,12 @@ std::string Vocabulary::written(int32_t id) const {
   return out;
 }
 
+std::array<int32_t, 256> Vocabulary::byte_fallback_ids() const {
+  std::array<int32_t, 256> ids;
+  for (int byte = 0; byte < 256; ++byte) {
+    ids[static_cast<size_t>(byte)] = find_written(fmt::format("<0x{:02X}>", byte));
+  }
+  return ids;
+}
+
 }  // namespace lotse

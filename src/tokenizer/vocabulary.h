@@ -1,6 +1,7 @@
 // The strings of a vocabulary and their ids: one arena of bytes and one flat hash table.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,6 +41,8 @@ class Vocabulary {
   std::string_view bytes(int32_t id) const;
   std::string written(int32_t id) const;
   int64_t longest_token() const { return longest_; }
+  // The ids of <0x00> to <0xFF>, −1 for those that are missing.
+  std::array<int32_t, 256> byte_fallback_ids() const;
 
  private:
   struct Slot {
