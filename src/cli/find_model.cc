@@ -27,13 +27,27 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-fs::path home() { return environment("HOME").empty() ? fs::path(".") : environment("HOME"); }
+fs::path home() {
+  const std::string home = environment("HOME");
+  return home.empty() ? "." : home;
+}
+
+// What `make install` and the Debian package put beside the program: PREFIX/share/lotse/models.
+fs::path installed_models() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share" /
+         "lotse" / "models";
+}
+
+}  // namespace
 
 fs::path hub_cache() {
   if (!environment("HF_HUB_CACHE").empty()) return environment("HF_HUB_CACHE");
   if (!environment("HF_HOME").empty()) return fs::path(environment("HF_HOME")) / "hub";
   return home() / ".cache" / "huggingface" / "hub";
 }
+
+namespace {
 
 // models--org--name/snapshots/<revision>: what refs/main says, else any snapshot.
 fs::path hub_snapshot(const std::string& model) {
@@ -60,8 +74,13 @@ fs::path models_directory() {
   return (data.empty() ? home() / ".local" / "share" : fs::path(data)) / "lotse" / "models";
 }
 
+std::vector<fs::path> models_directories() {
+  return {models_directory(), "models", installed_models()};
+}
+
 Result<fs::path> find_model(const std::string& model) {
-  std::vector<fs::path> places = {model, models_directory() / model, fs::path("models") / model};
+  std::vector<fs::path> places = {model};
+  for (const fs::path& directory : models_directories()) places.push_back(directory / model);
   const fs::path snapshot = hub_snapshot(model);
   if (!snapshot.empty()) places.push_back(snapshot);
   std::string looked;

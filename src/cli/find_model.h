@@ -3,18 +3,25 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
 namespace lotse::cli {
 
-// Looks for MODEL as a path, then as a name in the models directories (LOTSE_MODELS, the user's
-// data directory, ./models), then as org/model in the Hugging Face cache (HF_HUB_CACHE, HF_HOME,
-// ~/.cache/huggingface). When it is not found, the message lists the exact places looked at.
+// Looks for MODEL as a path, then as a name in each of models_directories(), then as org/model in
+// hub_cache(). When it is not found, the message lists the exact places looked at.
 Result<std::filesystem::path> find_model(const std::string& model);
 
 // Where `lotse pull` puts models and a plain name is looked up: LOTSE_MODELS, else
 // $XDG_DATA_HOME/lotse/models, else ~/.local/share/lotse/models.
 std::filesystem::path models_directory();
+
+// Where a plain name is looked up, in order: models_directory(), ./models, and what was installed
+// beside the program.
+std::vector<std::filesystem::path> models_directories();
+
+// The Hugging Face cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.
+std::filesystem::path hub_cache();
 
 }  // namespace lotse::cli

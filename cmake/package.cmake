@@ -1,0 +1,38 @@
+# What `make install` and `make package` put in place: the program, completion for three shells, the
+# bundled model and the licence. Completion is printed by the program itself.
+include(GNUInstallDirs)
+
+set(manual ${PROJECT_BINARY_DIR}/manual)
+foreach(shell bash zsh fish)
+  add_custom_command(OUTPUT ${manual}/lotse.${shell}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${manual}
+    COMMAND lotse completion ${shell} > ${manual}/lotse.${shell}
+    DEPENDS lotse)
+endforeach()
+add_custom_target(lotse_manual DEPENDS ${manual}/lotse.bash ${manual}/lotse.zsh ${manual}/lotse.fish)
+
+install(TARGETS lotse RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES ${manual}/lotse.bash RENAME lotse
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${manual}/lotse.zsh RENAME _lotse
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+install(FILES ${manual}/lotse.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+install(DIRECTORY models/lotse-nano DESTINATION ${CMAKE_INSTALL_DATADIR}/lotse/models
+  PATTERN training EXCLUDE)
+
+set(CPACK_PACKAGE_NAME lotse)
+set(CPACK_PACKAGE_CONTACT "The Lotse developers <lotse@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Brings AI models trained on Nvidia hardware to other hardware")
+set(CPACK_PACKAGE_DESCRIPTION
+  "Lotse inspects a Hugging Face checkpoint for a target chip, ports it, verifies the port against
+ the original and runs it: Huawei Ascend first, any CPU by default.")
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES ON)
+# CPack installs what is built; it must not build the tests first.
+set(CPACK_CMAKE_GENERATOR Ninja)
+set(CPACK_INSTALL_CMAKE_PROJECTS "")
+set(CPACK_INSTALL_SCRIPTS ${PROJECT_BINARY_DIR}/cmake_install.cmake)
+include(CPack)

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The main job on the bundled model, in plain sight: tools/demo.sh LOTSE.
+set -euo pipefail
+
+lotse=$1
+model=models/lotse-nano
+ported=build/demo/lotse-nano-w8a8
+rm -rf build/demo
+mkdir -p build/demo
+
+# Shows a command as one would type it, then runs it.
+show() {
+  printf '\n\033[1m$ lotse %s\033[0m\n' "$(printf '%q ' "$@")"
+  "$lotse" "$@"
+}
+
+show inspect "$model" --target ascend-910c
+show port "$model" "$ported" --target ascend-910c --quant w8a8
+show verify "$ported" --against "$model"
+show run "$ported" -p 'What is 17 plus 25?'
