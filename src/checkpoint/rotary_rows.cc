@@ -8,6 +8,7 @@ namespace lotse {
 
 Result<Tensor> restore_rotary_rows(const Tensor& stored, int64_t heads) {
   OwnedTensor restored = allocate_tensor(stored.dtype, stored.shape);
+  if (stored.bytes.empty()) return std::move(restored.tensor);  // however many rows of no columns
   const auto head_rows = static_cast<size_t>(stored.shape[0] / heads);
   const size_t half = head_rows / 2;
   const size_t row_bytes = stored.bytes.size() / (head_rows * static_cast<size_t>(heads));

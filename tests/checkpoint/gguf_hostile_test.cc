@@ -252,6 +252,16 @@ TEST(GgufHostile, SurvivesTruncationAndFlippedBits) {
   expect_robust(valid, seed().header().size(), parse_and_read);
 }
 
+TEST(GgufHostile, RowsWithoutColumnsCostNothing) {
+  Builder file = seed();
+  for (Builder::Info& info : file.infos) {
+    if (info.name == "blk.0.attn_q.weight") info.dims = {0, uint64_t{1} << 50};
+  }
+  const CpuTime time;
+  EXPECT_TRUE(parse_and_read(file.build()));
+  EXPECT_LT(time.seconds(), kLongest);
+}
+
 TEST(GgufHostile, ExpertsWithoutDataCostNothing) {
   Builder file = seed();
   file.add_u32("llama.expert_count", 4096);
