@@ -50,6 +50,11 @@ std::string shape_of(const Program& program, const Operation& operation) {
     return fmt::format("{} / {} heads of {}", attention->heads, attention->kv_heads,
                        attention->head_dim);
   }
+  if (const auto* rope = std::get_if<Rope>(&operation)) {
+    return fmt::format("{} heads of {}", rope->heads, rope->head_dim);
+  }
+  const auto* norm = std::get_if<RmsNorm>(&operation);
+  if (norm && norm->groups > 1) return fmt::format("{} heads of {}", norm->groups, norm->width);
   return fmt::format("{}", columns_of(program, output_of(operation)));
 }
 

@@ -72,7 +72,8 @@ TEST(SupportWalk, LegaliseFollowsTheChip) {
   EXPECT_EQ(ported("w4a8", "ascend-910b1").weights[2].group, 256);
 }
 
-// Whatever a dense model is stored in, every chip runs it after the conversions it asks for.
+// Whatever a model is stored in, every chip runs it after the conversions it asks for. MXFP4 runs
+// only where the chip or its libraries multiply it.
 TEST(SupportWalk, NothingIsLeftToConvert) {
   for (const std::string& name : chip_names()) {
     const ChipProfile chip = load_chip(name).value();
@@ -82,8 +83,11 @@ TEST(SupportWalk, NothingIsLeftToConvert) {
           const Storage storage =
               legalise(program, uniform_storage(program, std::string(format), activation), chip);
           for (const SupportRow& row : check_support(program, storage, chip)) {
+            const bool no_mxfp4 = row.support.status == Status::missing && format == "mxfp4" &&
+                                  (name == "cpu" || name.starts_with("ascend-")) &&
+                                  name != "ascend-950";
             EXPECT_TRUE(row.support.status == Status::native ||
-                        row.support.status == Status::composed)
+                        row.support.status == Status::composed || no_mxfp4)
                 << name << " " << format << " " << activation << " " << row.name << ": "
                 << row.support.how << row.support.why;
           }
