@@ -91,8 +91,7 @@ struct DotW4 : DotW8 {
   }
 };
 
-inline F nibble_to_float(I word) { return to_float((word & 15) - 8); }
-inline I pack_bf16_pair(F even, F odd) { return bf16_bits(even) | (bf16_bits(odd) << 16); }
+#include "device/cpu/unpack.inc"
 
 #include "device/cpu/bodies.inc"
 

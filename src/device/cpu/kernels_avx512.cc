@@ -98,24 +98,144 @@ struct DotW4 : DotW8 {
   }
 };
 
-// vpermps looks at the low four bits of each index only.
-inline F nibble_to_float(I word) {
-  const F values = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-  return _mm512_permutexvar_ps((__m512i)word, values);
+// Where a nibble of a word lies after one of three shifts, and that shift (negative: left).
+struct Nibble {
+  int shift;
+  int position;
+};
+constexpr Nibble kNibbles[8] = {{-8, 8}, {-8, 12}, {0, 8},   {0, 12},
+                                {0, 16}, {12, 8},  {12, 12}, {12, 16}};
+
+// What turns a nibble u left in the mantissa at one position into (u − 8) · scale: with the
+// exponent of 1 in front it reads 1 + u · 2^(position − 23), and one exact fused multiply-add does
+// the rest.
+struct Affine {
+  F factor;
+  F offset;
+};
+
+inline F scaled_nibble(I shifted, int position, const Affine& affine) {
+  const __m512i mask = _mm512_set1_epi32(15 << position);
+  const __m512i one = _mm512_set1_epi32(0x3f800000);
+  // (shifted & mask) | one
+  const I word = (I)_mm512_ternarylogic_epi32((__m512i)shifted, mask, one, 0xea);
+  return fma(as_float(word), affine.factor, affine.offset);
 }
 
-inline I pack_bf16_pair(F even, F odd) {
-  typedef int16_t S __attribute__((vector_size(64)));
-  const S order = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                   8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const auto packed = (__m512i)_mm512_cvtne2ps_pbh(odd, even);
-  return (I)_mm512_permutexvar_epi16((__m512i)order, packed);
+inline void make_affine(const float* scales, Affine (&affine)[3]) {
+  const I twice = {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7};
+  const __m256 eight = _mm256_loadu_ps(scales);
+  const F scale = _mm512_permutexvar_ps((__m512i)twice, _mm512_castps256_ps512(eight));
+#pragma GCC unroll 3
+  for (int i = 0; i < 3; ++i) {
+    const auto unit = static_cast<float>(1 << (15 - 4 * i));  // 2^(23 − position), 8 + 4 i
+    affine[i] = {scale * unit, -(scale * (unit + 8.0f))};
+  }
+}
+
+inline I shift_by(I words, int shift) { return shift < 0 ? words << -shift : words >> shift; }
+
+// Pair j of 16 columns: words `a` hold the first eight, `b` the others.
+inline __m512i unpack_pair(I a, I b, int j, const Affine (&low)[3], const Affine (&high)[3]) {
+  const Nibble n = kNibbles[j];
+  const int i = (n.position - 8) / 4;
+  const F first = scaled_nibble(shift_by(a, n.shift), n.position, low[i]);
+  const F second = scaled_nibble(shift_by(b, n.shift), n.position, high[i]);
+  return (__m512i)_mm512_cvtne2ps_pbh(second, first);
+}
+
+void unpack_pairs(const char* packed, const float* scales, int64_t steps, char* pairs) {
+  for (int64_t c = 0; c < kPanel; c += kLanes) {
+    Affine low[3];
+    Affine high[3];
+    make_affine(scales + c, low);
+    make_affine(scales + c + 8, high);
+    for (int64_t s = 0; s < steps; ++s) {
+      const char* from = packed + s * kPanel * 8 + c * 8;
+      const I a = (I)_mm512_loadu_si512(from);
+      const I b = (I)_mm512_loadu_si512(from + 64);
+      char* to = pairs + s * 8 * kPanel * 4 + c * 4;
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        _mm512_storeu_si512(to + j * kPanel * 4, unpack_pair(a, b, j, low, high));
+      }
+    }
+  }
 }
 
 #include "device/cpu/bodies.inc"
 
+// w4a16 for a few rows: each pair is multiplied as soon as it is unpacked, in the same order.
+constexpr int64_t kFewRows = 3;
+constexpr int kVectors = kPanel / kLanes;
+
+// sums[r][v] += Σ over steps of 16 depths that share the scales.
+template <int R>
+inline void multiply_nibbles(const char* packed, const float* scales, int64_t steps, const char* x,
+                             int64_t x_stride, F (&sums)[R][kVectors]) {
+  Affine affine[kVectors][2][3];
+  for (int v = 0; v < kVectors; ++v) {
+    make_affine(scales + v * kLanes, affine[v][0]);
+    make_affine(scales + v * kLanes + 8, affine[v][1]);
+  }
+  for (int64_t s = 0; s < steps; ++s, packed += kPanel * 8, x += 16 * kBf16Bytes) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const I a = (I)_mm512_loadu_si512(packed + v * 128);
+      const I b = (I)_mm512_loadu_si512(packed + v * 128 + 64);
+      __builtin_prefetch(packed + v * 128 + kPrefetchAhead);
+      __builtin_prefetch(packed + v * 128 + 64 + kPrefetchAhead);
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        const __m512i pair = unpack_pair(a, b, j, affine[v][0], affine[v][1]);
+#pragma GCC unroll 3
+        for (int r = 0; r < R; ++r) {
+          const auto activation = DotBf16::activation(x + r * x_stride + j * 4);
+          sums[r][v] = DotBf16::multiply_add(sums[r][v], pair, activation);
+        }
+      }
+    }
+  }
+}
+
+template <int R>
+inline void multiply_few_rows(const LinearArgs& args, const PanelView& panel) {
+  F sums[R][kVectors] = {};
+  for (int64_t k = 0; k < args.depth; k += args.group) {
+    const int64_t left = args.depth - k;
+    multiply_nibbles<R>(panel.weights + k * kPanel / 2, panel.scales + k / args.group * kPanel,
+                        (left < args.group ? left : args.group) / 16,
+                        static_cast<const char*>(args.x) + k * kBf16Bytes, args.x_stride, sums);
+  }
+  for (int r = 0; r < R; ++r) store_output(args, panel, r, 0, sums[r]);
+}
+
+void linear_w4a16_avx512(const LinearArgs& args) {
+  if (args.rows > kFewRows) return linear_w4a16(args);
+  const int64_t groups = (args.depth + args.group - 1) / args.group;
+  over_panels(args, args.depth * kPanel / 2, groups, [&](const PanelView& panel) {
+    switch (args.rows) {
+      case 1:
+        multiply_few_rows<1>(args, panel);
+        break;
+      case 2:
+        multiply_few_rows<2>(args, panel);
+        break;
+      case 3:
+        multiply_few_rows<3>(args, panel);
+        break;
+      default:
+        break;
+    }
+  });
+}
+
 }  // namespace
 
-constinit const KernelTable kAvx512Kernels = make_table("avx512", "AVX-512 (VNNI, BF16)", 4);
+constinit const KernelTable kAvx512Kernels = [] {
+  KernelTable table = make_table("avx512", "AVX-512 (VNNI, BF16)", 4);
+  table.linear_w4a16 = linear_w4a16_avx512;
+  return table;
+}();
 
 }  // namespace lotse::cpu

@@ -116,8 +116,7 @@ struct DotW4 : DotW8 {
   static I weight(const char* p, int half) { return (load_u16(p) >> (4 * half)) & 0x0f0f; }
 };
 
-inline F nibble_to_float(I word) { return to_float((word & 15) - 8); }
-inline I pack_bf16_pair(F even, F odd) { return bf16_bits(even) | (bf16_bits(odd) << 16); }
+#include "device/cpu/unpack.inc"
 
 #include "device/cpu/bodies.inc"
 

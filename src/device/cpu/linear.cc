@@ -9,9 +9,11 @@ namespace {
 
 using Rows = LinearScratch::Rows;
 
-// Rows that one call of a kernel takes: their activations stay in the second-level cache.
-constexpr int64_t kRowBlock = 96;
+// Activations of the rows that one call of a kernel takes: with a panel they fit the second-level
+// cache.
+constexpr int64_t kBlockBytes = 256 << 10;
 constexpr int64_t kTileRows = 6;
+constexpr int64_t kMaxBlockRows = 96;
 // Multiply-adds below which waking other threads costs more than it saves.
 constexpr int64_t kSmallWork = 1 << 16;
 
@@ -124,7 +126,8 @@ struct Task {
 
   // The share of `thread` among `threads`: a contiguous run of (panel, row block) pairs.
   void multiply_share(const Rows& from, int thread, int threads) const {
-    const int64_t blocks = ceil_div(rows, kRowBlock);
+    const int64_t fitting = kBlockBytes / prepared_stride() / kTileRows * kTileRows;
+    const int64_t blocks = ceil_div(rows, std::clamp(fitting, kTileRows, kMaxBlockRows));
     const int64_t pieces = part.panel_count() * blocks;
     const int64_t begin = pieces * thread / threads;
     const int64_t end = pieces * (thread + 1) / threads;

@@ -9,7 +9,6 @@ namespace {
 
 // 127 · 128 · K must stay below 2^31.
 constexpr int64_t kMaxInt8Depth = 131072;
-constexpr int64_t kUnpackedStep = 4;  // of w4a16
 
 // The stored parts of one packed part, and where its panels go.
 struct Job {
@@ -46,7 +45,7 @@ Step step_of(WeightFormat format, const KernelTable& kernels) {
     case WeightFormat::w4a8:
       return {2 * kernels.int8_step, kernels.int8_step};
     case WeightFormat::w4a16:
-      return {2 * kUnpackedStep, kUnpackedStep};
+      return {16, 8};
   }
   return {1, 1};
 }
@@ -118,6 +117,22 @@ void pack_int4(const std::byte* const* rows, int64_t columns, int64_t depth, int
   }
 }
 
+void pack_int4_words(const std::byte* const* rows, int64_t columns, int64_t depth, std::byte* to) {
+  auto* words = reinterpret_cast<uint32_t*>(to);
+  for (int64_t k = 0; k < depth; k += 16) {
+    for (int64_t c = 0; c < kPanel; ++c) {
+      const auto* row = reinterpret_cast<const uint8_t*>(rows[c]);
+      for (int64_t i = 0; i < 2; ++i) {
+        uint32_t word = 0;
+        for (int64_t j = 0; j < 8; ++j) {
+          word |= static_cast<uint32_t>(int4_at(row, k + 2 * j + i, columns) + 8) << (4 * j);
+        }
+        *words++ = word;
+      }
+    }
+  }
+}
+
 int64_t row_bytes(const WeightPart& part) {
   if (is_int4(part.format)) return ceil_div(part.columns, 2);
   return part.columns * info(part.data.dtype).block_bytes;
@@ -170,7 +185,7 @@ void pack_panel(const Job& job, int64_t panel, const KernelTable& kernels) {
       pack_int4(rows.data, part.columns, part.depth, kernels.int8_step, to);
       break;
     case WeightFormat::w4a16:
-      pack_int4(rows.data, part.columns, part.depth, kUnpackedStep, to);
+      pack_int4_words(rows.data, part.columns, part.depth, to);
       break;
   }
   for (int64_t i = 0; i < part.scale_stride; ++i) {

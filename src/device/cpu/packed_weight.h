@@ -7,7 +7,7 @@
 //   w8a8           [K / s] [64] [s]      int8 plus int8_offset, s = int8_step of the table
 //   w4a8           [K / 2s] [64] [s]     bytes: depth j in the low nibble, j + s in the high one,
 //                                        each the int4 value plus 8
-//   w4a16          as w4a8 with s = 4 on every table
+//   w4a16          [K / 16] [64] [2]     32-bit words: nibble j of word i is depth 2j + i
 // K is padded with zeros to a whole step. Scales are f32: [panels] [64] for w8a8, [panels] [groups]
 // [64] for int4.
 #pragma once
