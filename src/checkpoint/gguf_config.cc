@@ -161,7 +161,13 @@ class ConfigBuilder {
     config()["rope_theta"] = shortest(theta.value_or(10000.0));
     const auto rotated = LOTSE_TRY(integer("rope.dimension_count", 1, head_dim_));
     rotary_dim_ = rotated.value_or(head_dim_);
-    if (is(GgufFamily::phi3) && rotary_dim_ != head_dim_) {
+    if (rotary_dim_ != head_dim_) {
+      if (!is(GgufFamily::phi3)) {
+        return fail(ErrorCode::unsupported,
+                    "{}: metadata {}: {} of {} dimensions are rotated, which is supported for phi3 "
+                    "only",
+                    metadata_.origin(), key("rope.dimension_count"), rotary_dim_, head_dim_);
+      }
       config()["partial_rotary_factor"] =
           static_cast<double>(rotary_dim_) / static_cast<double>(head_dim_);
     }
@@ -201,7 +207,14 @@ class ConfigBuilder {
       return fail(ErrorCode::invalid_input, "{}: tensor {}: expected f32 of shape [{}]",
                   metadata_.origin(), name, rotary_dim_ / 2);
     }
-    return dequantize({tensor->dtype, tensor->shape, tensor->bytes, nullptr});
+    std::vector<float> factors =
+        LOTSE_TRY(dequantize({tensor->dtype, tensor->shape, tensor->bytes, nullptr}));
+    for (const float factor : factors) {
+      if (std::isfinite(factor) && factor > 0) continue;
+      return fail(ErrorCode::invalid_input, "{}: tensor {}: expected positive factors, got {}",
+                  metadata_.origin(), name, factor);
+    }
+    return factors;
   }
 
   // The factors Llama 3.1 defines for these parameters, with low_freq_factor 1, high_freq_factor 4.

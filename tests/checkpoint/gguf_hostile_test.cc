@@ -156,6 +156,7 @@ void add_value_cases(const Builder& file, std::vector<HostileCase>& cases) {
   replace("llama.block_count", Builder::kU32, raw(5000u));
   replace("llama.attention.value_length", Builder::kU32, raw(8u));
   replace("llama.rope.dimension_count", Builder::kU32, raw(6u));
+  replace("llama.rope.dimension_count", Builder::kU32, raw(2u));
   replace("llama.rope.scaling.type", Builder::kString, Builder::text("cubic"));
   replace("tokenizer.ggml.bos_token_id", Builder::kU32, raw(3u));
   replace("tokenizer.ggml.token_type", Builder::kArray,

@@ -40,7 +40,8 @@ void expect_same_tensors(const WeightSource& actual, const WeightSource& expecte
 // Every field of GGUF's config that the original states too has the original's value.
 void expect_same_config(const Json& actual, const Json& original) {
   for (const auto& [key, value] : actual.items()) {
-    if (original.contains(key) && key != "torch_dtype") EXPECT_EQ(value, original[key]) << key;
+    if (key == "torch_dtype" || !original.contains(key)) continue;
+    EXPECT_EQ(value, original[key]) << key;
   }
   for (const char* key : {"model_type", "hidden_size", "num_hidden_layers", "vocab_size",
                           "num_attention_heads", "num_key_value_heads", "rms_norm_eps"}) {
@@ -296,6 +297,19 @@ TEST(GgufConfig, OtherFactorsAreKeptExactly) {
   EXPECT_EQ(scaling["attention_factor"], 1.0);
   EXPECT_EQ(scaling["long_factor"].get<std::vector<float>>(), factors);
   EXPECT_EQ(scaling["short_factor"].get<std::vector<float>>(), factors);
+}
+
+TEST(GgufConfig, FactorsThatAreNoDivisorsAreRefused) {
+  for (const float factor : {0.0f, -1.0f, INFINITY, NAN}) {
+    GgufBuilder file = base_model("llama", 1);
+    std::vector<float> factors(8, 1.0f);
+    factors[3] = factor;
+    file.add_f32_tensor("rope_freqs.weight", {8}, factors);
+    const std::string bytes = file.build();
+    const auto checkpoint = read_gguf(bytes_of(bytes), nullptr, "x");
+    ASSERT_FALSE(checkpoint);
+    EXPECT_TRUE(checkpoint.error().message.starts_with("x: tensor rope_freqs.weight: "));
+  }
 }
 
 std::unique_ptr<WeightSource> weights_of(const std::string& bytes) {
