@@ -32,7 +32,7 @@ Result<void> Budget::grow(int64_t bytes) {
     return fail(ErrorCode::limit, "makes values of more than {} bytes together",
                 limits_.max_output_bytes * kTotalFactor);
   }
-  return step(1 + bytes / 256);
+  return step(1 + bytes / 64);
 }
 
 Result<void> Budget::check_output(size_t bytes) const {

@@ -14,9 +14,9 @@ class Budget {
  public:
   explicit Budget(const RenderLimits& limits);
 
-  // Spends `count` ≥ 0 steps: nodes evaluated, items visited, or blocks of 64 bytes scanned.
+  // Spends `count` ≥ 0 steps: nodes evaluated, items visited, or blocks of 16 bytes scanned.
   Result<void> step(int64_t count = 1);
-  Result<void> scan(size_t bytes) { return step(1 + static_cast<int64_t>(bytes / 64)); }
+  Result<void> scan(size_t bytes) { return step(1 + static_cast<int64_t>(bytes / 16)); }
   // Announces `bytes` ≥ 0 of a value that are about to be made: at most the output limit at once,
   // and at most kTotalFactor times that in all.
   Result<void> grow(int64_t bytes);

@@ -32,10 +32,10 @@ using OrderedJson = nlohmann::ordered_json;
 Result<OrderedJson> parse_ordered_json(std::string_view text, std::string_view origin);
 
 struct RenderLimits {
-  int64_t max_steps = 5'000'000;  // nodes evaluated, items visited, blocks of 64 bytes scanned
+  int64_t max_steps = 5'000'000;  // nodes evaluated, items visited, blocks of 16 bytes scanned
   int max_depth = 800;            // nesting of expressions, blocks and macro calls
-  int64_t max_output_bytes = int64_t{16} << 20;  // of the output, and of any value
-  std::chrono::milliseconds max_time{5000};
+  int64_t max_output_bytes = int64_t{8} << 20;  // of the output; 16 times that in all values
+  std::chrono::milliseconds max_time{800};
 };
 
 // A part of a rendering. Special tokens are looked for in trusted parts only; everything else is

@@ -78,7 +78,13 @@ bool ExpressionParser::skip_name(std::string_view name) {
 }
 
 Result<void> ExpressionParser::expect_op(std::string_view op) {
-  if (skip_op(op)) return {};
+  LOTSE_TRY(expect_current_op(op));
+  next();
+  return {};
+}
+
+Result<void> ExpressionParser::expect_current_op(std::string_view op) const {
+  if (current().is_op(op)) return {};
   return error_at(current().line, "expected token '{}', got '{}'", op, describe(current()));
 }
 
@@ -419,28 +425,41 @@ Result<ExprPtr> ExpressionParser::parse_subscript(ExprPtr node) {
 }
 
 Result<ExprPtr> ExpressionParser::parse_subscripts(ExprPtr node, int line) {
-  ExprPtr parts[3];
-  size_t part = 0;
-  while (!current().is_op("]")) {
-    if (current().is_op(",")) {
-      return fail(ErrorCode::unsupported, "line {}: several subscripts are not supported", line);
-    }
-    if (skip_op(":")) {
-      if (++part > 2) return error_at(line, "unexpected ':'");
-      continue;
-    }
-    if (parts[part] != nullptr) return error_at(line, "expected token ']'");
-    parts[part] = LOTSE_TRY(parse_expression());
-  }
-  next();
-  if (part == 0) {
-    if (parts[0] == nullptr) return error_at(line, "expected a subscript");
-    return make(ExprKind::item, line, std::move(node), std::move(parts[0]));
-  }
+  ExprPtr tuple = new_node(ExprKind::tuple, line);
+  bool sliced = false;
   ExprPtr slice = new_node(ExprKind::slice, line);
   slice->children.push_back(std::move(node));
-  for (ExprPtr& bound : parts) slice->children.push_back(std::move(bound));
-  return finish(std::move(slice));
+  slice->children.resize(4);
+  while (!current().is_op("]")) {
+    if (!tuple->children.empty() || sliced) LOTSE_TRY(expect_op(","));
+    if (!current().is_op(":")) {
+      tuple->children.push_back(LOTSE_TRY(parse_expression()));
+      if (!current().is_op(":")) continue;
+      slice->children[1] = std::move(tuple->children.back());
+      tuple->children.pop_back();
+    }
+    sliced = true;
+    LOTSE_TRY(parse_slice_rest(*slice));
+    if (!current().is_op(",")) LOTSE_TRY(expect_current_op("]"));
+    if (!current().is_op("]") || !tuple->children.empty()) {
+      return fail(ErrorCode::unsupported, "line {}: a slice among several subscripts", line);
+    }
+  }
+  next();
+  if (sliced) return finish(std::move(slice));
+  node = std::move(slice->children.front());
+  const bool single = tuple->children.size() == 1;
+  ExprPtr key = single ? std::move(tuple->children.front()) : LOTSE_TRY(finish(std::move(tuple)));
+  return make(ExprKind::item, line, std::move(node), std::move(key));
+}
+
+// ":stop:step" behind a slice's start.
+Result<void> ExpressionParser::parse_slice_rest(Expr& slice) {
+  for (size_t part = 2; part < 4 && skip_op(":"); ++part) {
+    if (current().is_op(":") || current().is_op("]") || current().is_op(",")) continue;
+    slice.children[part] = LOTSE_TRY(parse_expression());
+  }
+  return {};
 }
 
 Result<void> ExpressionParser::parse_argument(CallArguments& arguments, int line) {

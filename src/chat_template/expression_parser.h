@@ -27,6 +27,7 @@ class ExpressionParser {
   bool skip_op(std::string_view op);
   bool skip_name(std::string_view name);
   Result<void> expect_op(std::string_view op);
+  Result<void> expect_current_op(std::string_view op) const;  // leaves it
   Result<std::string> expect_name();
   Result<void> expect_name(std::string_view name);
   Result<void> expect(TokenKind kind, std::string_view description);
@@ -79,6 +80,7 @@ class ExpressionParser {
   Result<ExprPtr> parse_filter_expression(ExprPtr node);
   Result<ExprPtr> parse_subscript(ExprPtr node);
   Result<ExprPtr> parse_subscripts(ExprPtr node, int line);
+  Result<void> parse_slice_rest(Expr& slice);
   Result<ExprPtr> parse_call(ExprPtr node);
   Result<ExprPtr> parse_test(ExprPtr node);
   Result<std::unique_ptr<CallArguments>> parse_arguments();

@@ -35,9 +35,9 @@ class PercentFormatter {
       position_ = percent;
       if (position_ < bytes_.size()) LOTSE_TRY(convert());
     }
-    const bool all_used = !arguments_.is_list(Flavour::tuple)
-                              ? used_ > 0 || arguments_.is(Kind::dict) || is_list()
-                              : used_ == arguments_.as_list().items.size();
+    const bool all_used = arguments_.is_list(Flavour::tuple)
+                              ? used_ == arguments_.as_list().items.size()
+                              : used_ > 0 || is_mapping();
     if (!all_used && !by_name_) {
       return bad_format("not all arguments converted during string formatting");
     }
@@ -45,7 +45,11 @@ class PercentFormatter {
   }
 
  private:
-  bool is_list() const { return arguments_.is_list(Flavour::list); }
+  // What Python counts as a mapping here, whose items need not all be used: all with subscripts.
+  bool is_mapping() const {
+    return arguments_.is(Kind::dict) || arguments_.is(Kind::undefined) ||
+           arguments_.is_list(Flavour::list) || arguments_.is_list(Flavour::range);
+  }
 
   Result<Value> next_argument() {
     if (!arguments_.is_list(Flavour::tuple)) {

@@ -199,6 +199,11 @@ Result<Interpreter::Flow> Interpreter::run_if(Frame& frame, const IfStmt& stmt) 
 
 namespace {
 
+// Keeps a frame and those around it for a macro that may be called after they have ended.
+void capture(Frame& frame) {
+  for (Frame* f = &frame; f != nullptr; f = f->outer) f->captured = true;
+}
+
 // Ends a loop's state, whatever way the loop is left, so that it holds nothing any more.
 class LoopScope {
  public:
@@ -255,32 +260,34 @@ Result<Interpreter::Flow> Interpreter::run_for(Frame& frame, const ForStmt& stmt
   FrameScope body_scope(*this, &frame);
   Frame& body = body_scope.frame();
   body.slots.resize(static_cast<size_t>(stmt.body_frame.slots));
-  bool any = false;
+  // As in Jinja2, the else branch runs unless an iteration has come to the end of the body.
+  bool completed = false;
   for (size_t index = 0; LOTSE_TRY(has_item(*state, index)); ++index) {
     LOTSE_TRY(budget_.step());
-    any = true;
     state->index = index;
     if (stmt.loop_slot >= 0) {
       body.slots[static_cast<size_t>(stmt.loop_slot)] = Value::loop(state);
     }
     LOTSE_TRY(assign(body, *stmt.target, state->items[index]));
     LOTSE_TRY(enter_frame(body, stmt.body_frame));
-    if (LOTSE_TRY(run(body, stmt.body)) == Flow::break_loop) return Flow::normal;
+    const Flow flow = LOTSE_TRY(run(body, stmt.body));
+    if (flow == Flow::break_loop) break;
+    completed |= flow == Flow::normal;
   }
-  if (any) return Flow::normal;
+  if (completed || stmt.otherwise.empty()) return Flow::normal;
   FrameScope otherwise(*this, &frame);
   LOTSE_TRY(enter_frame(otherwise.frame(), stmt.otherwise_frame));
   return run(otherwise.frame(), stmt.otherwise);
 }
 
 Result<void> Interpreter::run_macro(Frame& frame, const MacroStmt& stmt) {
-  for (Frame* f = &frame; f != nullptr; f = f->outer) f->captured = true;
+  capture(frame);
   LOTSE_TRY(budget_.grow(128));
   return assign(frame, *stmt.name_target, Value::macro({&stmt, &frame}));
 }
 
 Result<void> Interpreter::run_call_block(Frame& frame, const CallBlockStmt& stmt) {
-  for (Frame* f = &frame; f != nullptr; f = f->outer) f->captured = true;
+  capture(frame);
   LOTSE_TRY(budget_.grow(128));
   const Value callee = LOTSE_TRY(evaluate(frame, *stmt.call->children.front()));
   Arguments arguments = LOTSE_TRY(evaluate_arguments(frame, *stmt.call->arguments));

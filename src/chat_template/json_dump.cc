@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "chat_template/printing.h"
 #include "chat_template/sorting.h"
+#include "chat_template/unicode.h"
 
 namespace lotse::jinja {
 namespace {
@@ -29,13 +30,11 @@ std::string json_escape(char32_t c, bool ensure_ascii) {
       break;
   }
   const auto code = static_cast<uint32_t>(c);
-  if (code < 0x20 || (ensure_ascii && code > 0x7e && code < 0x10000)) {
-    // DEL is not escaped by json.dumps.
-    return code == 0x7f ? "" : fmt::format("\\u{:04x}", code);
-  }
-  if (!ensure_ascii || code < 0x80) return "";
-  return fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + ((code - 0x10000) >> 10),
-                     0xdc00 + ((code - 0x10000) & 0x3ff));
+  const bool escaped = code < 0x20 || (ensure_ascii && code > 0x7e);
+  if (!escaped) return "";
+  if (code < 0x10000) return hex_escape('u', code, 4);
+  return hex_escape('u', 0xd800 + ((code - 0x10000) >> 10), 4) +
+         hex_escape('u', 0xdc00 + ((code - 0x10000) & 0x3ff), 4);
 }
 
 class JsonWriter {

@@ -34,9 +34,8 @@ std::string repr_escape(char32_t c, char quote) {
   }
   if (c == static_cast<char32_t>(quote)) return {'\\', quote};
   if (is_printable(c)) return "";
-  if (c < 0x100) return fmt::format("\\x{:02x}", static_cast<uint32_t>(c));
-  if (c < 0x10000) return fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
-  return fmt::format("\\U{:08x}", static_cast<uint32_t>(c));
+  if (c < 0x100) return hex_escape('x', c, 2);
+  return c < 0x10000 ? hex_escape('u', c, 4) : hex_escape('U', c, 8);
 }
 
 Result<void> append_string_repr(Budget& budget, Text& out, const String& string) {
@@ -157,7 +156,7 @@ Result<void> append_repr(Budget& budget, Text& out, const Value& value) {
     case Kind::dict:
       return append_dict_repr(budget, out, value.as_dict());
     case Kind::name_space:
-      LOTSE_TRY(put(budget, out, "<TemplateNamespace "));
+      LOTSE_TRY(put(budget, out, "<Namespace "));
       LOTSE_TRY(append_dict_repr(budget, out, *value.as_namespace().attributes));
       return put(budget, out, ">");
     case Kind::macro:

@@ -321,7 +321,7 @@ Result<Value> slice_filter(Interpreter& interpreter, Value input, Arguments argu
   std::vector<Value> slices;
   auto next = items.begin();
   for (int64_t i = 0; i < count; ++i) {
-    LOTSE_TRY(budget.grow(64));
+    LOTSE_TRY(budget.grow(256));
     const bool extra = i < length % count;
     const auto end = next + length / count + (extra ? 1 : 0);
     std::vector<Value> part(next, end);

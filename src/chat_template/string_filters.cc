@@ -55,6 +55,7 @@ Result<Value> title_filter(Interpreter& interpreter, Value input, Arguments argu
   LOTSE_TRY(budget.grow(static_cast<int64_t>(text.size())));
   Text out;
   for (size_t i = 0; i < text.size();) {
+    LOTSE_TRY(budget.step());
     const size_t end = run_end(text.bytes(), i);
     const size_t second = i + static_cast<size_t>(decode_utf8(text.bytes(), i).length);
     out.append(LOTSE_TRY(map_case(budget, text.slice(i, second), "upper")));
@@ -155,6 +156,7 @@ Result<Value> truncate_filter(Interpreter& interpreter, Value input, Arguments a
   const auto bound = LOTSE_TRY(
       bind_arguments("truncate", std::move(arguments), {"length", "killwords", "end", "leeway"}));
   Budget& budget = interpreter.budget();
+  if (input.is(Kind::undefined)) return input;
   const Value string = LOTSE_TRY(string_argument("truncate", input));
   const int64_t length = LOTSE_TRY(integer_argument("truncate", bound[0], 255));
   const bool keep = bound[3].is(Kind::none);
@@ -197,7 +199,7 @@ Result<Value> wordcount_filter(Interpreter& interpreter, Value input, Arguments 
   LOTSE_TRY(bind_arguments("wordcount", std::move(arguments), {}));
   const Value string = LOTSE_TRY(soft_string(interpreter, input));
   const std::string& bytes = string.as_bytes();
-  LOTSE_TRY(interpreter.budget().scan(bytes.size()));
+  LOTSE_TRY(interpreter.budget().scan(bytes.size() * 4));
   int64_t count = 0;
   bool inside = false;
   for (size_t i = 0; i < bytes.size();) {

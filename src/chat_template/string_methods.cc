@@ -173,6 +173,7 @@ Result<Value> call_count(StringCall& call) {
   int64_t count = 0;
   for (size_t at = 0; (at = find_bytes(searched, needle.as_bytes(), at)) != std::string::npos;
        at += needle.as_bytes().size()) {
+    LOTSE_TRY(call.budget.step());
     ++count;
   }
   return Value::integer(count);

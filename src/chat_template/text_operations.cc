@@ -9,6 +9,8 @@
 namespace lotse::jinja {
 namespace {
 
+constexpr int64_t kPartBytes = 256;  // of a string's bookkeeping
+
 bool holds(std::string_view characters, std::string_view character) {
   return find_bytes(characters, character, 0) != std::string_view::npos;
 }
@@ -60,7 +62,7 @@ Result<std::vector<Text>> split(Budget& budget, const Text& text, const std::str
   while (limit < 0 || static_cast<int64_t>(parts.size()) < limit) {
     const size_t at = find_bytes(bytes, needle, begin);
     if (at == std::string::npos) break;
-    LOTSE_TRY(budget.grow(128));
+    LOTSE_TRY(budget.grow(kPartBytes));
     add(begin, at);
     begin = at + needle.size();
   }
@@ -79,7 +81,7 @@ Result<std::vector<Text>> split_space(Budget& budget, const Text& text, int64_t 
   };
   std::vector<Word> words;
   for (size_t i = skip_space(bytes, 0); i < bytes.size(); i = skip_space(bytes, i)) {
-    LOTSE_TRY(budget.grow(128));
+    LOTSE_TRY(budget.grow(kPartBytes));
     const size_t begin = i;
     while (i < bytes.size()) {
       const Utf8Char c = decode_utf8(bytes, i);
@@ -115,7 +117,7 @@ Result<std::vector<Text>> split_lines(Budget& budget, const Text& text, bool kee
     const Utf8Char c = decode_utf8(bytes, i);
     size_t end = i + static_cast<size_t>(c.length);
     if (is_line_break(c.code_point)) {
-      LOTSE_TRY(budget.grow(128));
+      LOTSE_TRY(budget.grow(kPartBytes));
       if (c.code_point == '\r' && end < bytes.size() && bytes[end] == '\n') ++end;
       lines.push_back(text.slice(begin, keep_ends ? end : i));
       begin = end;
@@ -195,7 +197,8 @@ std::string mapped(std::string_view bytes, size_t at, const Utf8Char& c, std::st
 
 Result<Text> map_case(Budget& budget, const Text& text, std::string_view method) {
   const std::string& bytes = text.bytes();
-  LOTSE_TRY(grow(budget, bytes.size() * 4));
+  LOTSE_TRY(grow(budget, bytes.size()));
+  LOTSE_TRY(budget.scan(bytes.size() * 8));
   Text out;
   bool word_begins = true;
   for (size_t i = 0; i < bytes.size();) {

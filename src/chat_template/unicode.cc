@@ -75,18 +75,29 @@ bool is_digit(char32_t c) {
 }
 
 std::string to_upper(char32_t c) {
+  if (c < 0x80) return {static_cast<char>(c >= 'a' && c <= 'z' ? c - 0x20 : c)};
   if (const SpecialCase* special = find_special_case(c)) return special->upper;
   return encoded(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
 }
 
 std::string to_title(char32_t c) {
+  if (c < 0x80) return to_upper(c);
   if (const SpecialCase* special = find_special_case(c)) return special->title;
   return encoded(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
 }
 
 std::string to_lower(char32_t c) {
+  if (c < 0x80) return {static_cast<char>(c >= 'A' && c <= 'Z' ? c + 0x20 : c)};
   if (c == 0x130) return "i\u0307";
   return encoded(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
+std::string hex_escape(char letter, uint32_t code, int digits) {
+  std::string out = {'\\', letter};
+  for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
+    out += "0123456789abcdef"[(code >> shift) & 0xf];
+  }
+  return out;
 }
 
 int64_t count_characters(std::string_view text) {
@@ -97,9 +108,9 @@ int64_t count_characters(std::string_view text) {
 
 size_t byte_of_character(std::string_view text, int64_t index) {
   size_t position = 0;
-  while (index > 0 && position < text.size()) {
-    position += static_cast<size_t>(decode_utf8(text, position).length);
-    --index;
+  for (; position < text.size(); ++position) {
+    const bool begins = (static_cast<uint8_t>(text[position]) & 0xc0) != 0x80;
+    if (begins && index-- <= 0) break;
   }
   return position;
 }

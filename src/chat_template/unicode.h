@@ -25,6 +25,9 @@ std::string to_upper(char32_t c);
 std::string to_title(char32_t c);
 std::string to_lower(char32_t c);
 
+// "\u00e9" for ('u', 0xe9, 4): a backslash, the letter and the code in lower-case digits.
+std::string hex_escape(char letter, uint32_t code, int digits);
+
 int64_t count_characters(std::string_view text);
 // The byte position of character `index`, at most text.size().
 size_t byte_of_character(std::string_view text, int64_t index);

@@ -361,6 +361,12 @@ Result<void> Dict::set(Budget& budget, const Value& key, Value value) {
   return {};
 }
 
+namespace {
+
+constexpr int64_t kStringBytes = 192;  // of a string's bookkeeping
+
+}  // namespace
+
 bool is_iterable(const Value& value) {
   switch (value.kind()) {
     case Kind::undefined:
@@ -393,8 +399,8 @@ Result<std::vector<Value>> iterate(Budget& budget, const Value& value) {
       return items;
     case Kind::string: {
       const Text& text = value.as_string().text;
-      LOTSE_TRY(budget.grow(value.as_string().length * 128));
       for (size_t i = 0; i < text.size();) {
+        LOTSE_TRY(budget.grow(kStringBytes));
         const auto length = static_cast<size_t>(decode_utf8(text.bytes(), i).length);
         items.push_back(Value::string(text.slice(i, i + length)));
         i += length;

@@ -40,7 +40,7 @@ class Generation(jinja2.ext.Extension):
         return caller()
 
 
-class Namespace(jinja2.utils.Namespace):
+class TemplateNamespace(jinja2.utils.Namespace):
     """Refuses private attributes, as transformers' does."""
 
     def __init__(*args, **kwargs):
@@ -77,7 +77,7 @@ def environment():
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
     env.globals["strftime_now"] = lambda form: NOW.strftime(form)
-    env.globals["namespace"] = Namespace
+    env.globals["namespace"] = TemplateNamespace
     return env
 
 
@@ -90,7 +90,7 @@ def render(source, context):
 
 
 def write(path, golden):
-    text = json.dumps(golden, ensure_ascii=False, indent=1)
+    text = json.dumps(golden, ensure_ascii=False, indent=0)
     (HERE / path).write_text(text + "\n", encoding="utf-8")
 
 
