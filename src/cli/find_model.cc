@@ -41,10 +41,14 @@ fs::path installed_models() {
 
 }  // namespace
 
+fs::path hub_home() {
+  if (!environment("HF_HOME").empty()) return environment("HF_HOME");
+  return home() / ".cache" / "huggingface";
+}
+
 fs::path hub_cache() {
   if (!environment("HF_HUB_CACHE").empty()) return environment("HF_HUB_CACHE");
-  if (!environment("HF_HOME").empty()) return fs::path(environment("HF_HOME")) / "hub";
-  return home() / ".cache" / "huggingface" / "hub";
+  return hub_home() / "hub";
 }
 
 namespace {

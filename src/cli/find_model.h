@@ -21,7 +21,10 @@ std::filesystem::path models_directory();
 // beside the program.
 std::vector<std::filesystem::path> models_directories();
 
-// The Hugging Face cache: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.
+// Where Hugging Face tools keep what they know: HF_HOME, else ~/.cache/huggingface.
+std::filesystem::path hub_home();
+
+// The models they downloaded: HF_HUB_CACHE, else hub_home()/hub.
 std::filesystem::path hub_cache();
 
 }  // namespace lotse::cli
