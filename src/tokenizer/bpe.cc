@@ -9,7 +9,9 @@ namespace lotse {
 namespace {
 
 // Up to this many symbols a scan for the lowest rank is faster than a heap.
-constexpr size_t kShortWord = 40;
+constexpr size_t kShortWord = 64;
+// SentencePiece's space.
+constexpr std::string_view kSpace = "▁";
 
 }  // namespace
 
@@ -31,17 +33,49 @@ Bpe::Bpe(Vocabulary vocabulary, MergeTable merges, BpeOptions options, const Res
     const Whole known = options_.ignore_merges ? Whole::yes : Whole::unknown;
     whole_[static_cast<size_t>(id)] = is_reserved(reserved, id) ? Whole::no : known;
   }
+  if (this->vocabulary().byte_level()) {
+    solid_chars_ = std::make_unique<SolidChars>(this->vocabulary(), merges_, byte_ids_);
+  } else {
+    cuts_at_spaces_ = spaces_begin_words();
+  }
+}
+
+bool Bpe::spaces_begin_words() const {
+  if (!plain_ || options_.ignore_merges || vocabulary().find(kSpace) < 0) return false;
+  bool begin = true;
+  merges_.for_each([&](int32_t left, int32_t right, int32_t) {
+    if (!vocabulary().bytes(right).starts_with(kSpace)) return;
+    std::string_view before = vocabulary().bytes(left);
+    while (before.starts_with(kSpace)) before.remove_prefix(kSpace.size());
+    begin = begin && before.empty();
+  });
+  return begin;
 }
 
 Result<void> Bpe::tokenize(std::string_view word, ModelScratch& scratch,
                            std::vector<int32_t>& ids) const {
+  if (!cuts_at_spaces_) {
+    tokenize_word(word, scratch, ids);
+    return {};
+  }
+  for (size_t begin = 0; begin < word.size();) {
+    size_t end = begin;
+    while (word.substr(end).starts_with(kSpace)) end += kSpace.size();
+    end = std::min(word.find(kSpace, end), word.size());
+    tokenize_word(word.substr(begin, end - begin), scratch, ids);
+    begin = end;
+  }
+  return {};
+}
+
+void Bpe::tokenize_word(std::string_view word, ModelScratch& scratch,
+                        std::vector<int32_t>& ids) const {
   const int32_t whole = whole_token(word, scratch);
   if (whole >= 0) {
     ids.push_back(whole);
   } else {
     apply(word, scratch, ids);
   }
-  return {};
 }
 
 int32_t Bpe::whole_token(std::string_view word, ModelScratch& scratch) const {
@@ -78,8 +112,14 @@ void Bpe::apply(std::string_view text, ModelScratch& scratch, std::vector<int32_
 
 void Bpe::symbols_of_bytes(std::string_view word, std::vector<int32_t>& symbols) const {
   bool unknown_before = false;
-  for (const char c : word) {
-    const int32_t id = byte_ids_[static_cast<uint8_t>(c)];
+  for (size_t i = 0; i < word.size();) {
+    const auto byte = static_cast<uint8_t>(word[i]);
+    size_t length = 1;
+    int32_t id = byte >= 0xc0 ? solid_chars_->token_at(word, i, length) : -1;
+    if (id < 0) {
+      length = 1;
+      id = byte_ids_[byte];
+    }
     const bool unknown = id < 0;
     if (!unknown) {
       symbols.push_back(id);
@@ -87,6 +127,7 @@ void Bpe::symbols_of_bytes(std::string_view word, std::vector<int32_t>& symbols)
       symbols.push_back(options_.unk_id);
     }
     unknown_before = unknown;
+    i += length;
   }
 }
 
@@ -126,71 +167,104 @@ void Bpe::symbols_of_chars(std::string_view word, std::vector<int32_t>& symbols)
 }
 
 void Bpe::merge_short(std::vector<int32_t>& symbols, std::vector<int32_t>& ids) const {
-  std::array<uint32_t, kShortWord> ranks;  // of the pair that begins at each symbol
+  std::array<int32_t, kShortWord> ranks;  // of the pair that begins at each symbol
   size_t count = symbols.size();
   for (size_t i = 0; i + 1 < count; ++i) ranks[i] = merges_.rank(symbols[i], symbols[i + 1]);
   while (count > 1) {
-    const auto end = ranks.begin() + static_cast<std::ptrdiff_t>(count - 1);
-    const auto lowest = std::min_element(ranks.begin(), end);
-    if (*lowest == MergeTable::kNone) break;
-    const auto at = static_cast<size_t>(lowest - ranks.begin());
-    symbols[at] = merges_.merged(*lowest);
-    std::copy(lowest + 1, end, lowest);
-    const auto right = symbols.begin() + static_cast<std::ptrdiff_t>(at + 1);
-    std::copy(right + 1, symbols.begin() + static_cast<std::ptrdiff_t>(count), right);
+    int32_t lowest = MergeTable::kNone;
+    for (size_t i = 0; i + 1 < count; ++i) lowest = std::min(lowest, ranks[i]);
+    if (lowest == MergeTable::kNone) break;
+    size_t at = 0;
+    while (ranks[at] != lowest) ++at;
+    symbols[at] = merges_.merged(lowest);
     --count;
+    for (size_t i = at + 1; i < count; ++i) {
+      symbols[i] = symbols[i + 1];
+      ranks[i - 1] = ranks[i];
+    }
     if (at > 0) ranks[at - 1] = merges_.rank(symbols[at - 1], symbols[at]);
     if (at + 1 < count) ranks[at] = merges_.rank(symbols[at], symbols[at + 1]);
   }
   ids.insert(ids.end(), symbols.begin(), symbols.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-// Symbols form a doubly linked list; the heap holds rank << 32 | position of candidate pairs,
-// lowest first, and a candidate whose pair has changed since is recognised by its rank. A symbol
-// merged into its left neighbour has id −1.
+// Symbols form a doubly linked list; one that has been merged into its left neighbour has id −1.
+// The heap holds rank << 32 | position of candidate pairs, lowest first; a candidate whose pair has
+// changed since differs from the pair's rank in `ranks`.
+class Bpe::LongWord {
+ public:
+  LongWord(const MergeTable& merges, ModelScratch& scratch)
+      : merges_(merges),
+        symbols_(scratch.ids),
+        previous_(scratch.previous),
+        next_(scratch.next),
+        ranks_(scratch.ranks),
+        heap_(scratch.heap),
+        count_(static_cast<int32_t>(symbols_.size())) {
+    previous_.resize(symbols_.size());
+    next_.resize(symbols_.size());
+    ranks_.assign(symbols_.size(), MergeTable::kNone);
+    heap_.clear();
+    for (int32_t i = 0; i < count_; ++i) {
+      previous_[at(i)] = i - 1;
+      next_[at(i)] = i + 1;
+      if (i + 1 < count_ && set_rank(i)) heap_.push_back(candidate(i));
+    }
+    std::ranges::make_heap(heap_, std::greater<>());
+  }
+
+  void merge_all() {
+    while (!heap_.empty()) {
+      std::ranges::pop_heap(heap_, std::greater<>());
+      const auto rank = static_cast<int32_t>(heap_.back() >> 32);
+      const auto i = static_cast<int32_t>(heap_.back() & UINT32_MAX);
+      heap_.pop_back();
+      if (ranks_[at(i)] == rank) merge(i);
+    }
+  }
+
+ private:
+  static size_t at(int32_t position) { return static_cast<size_t>(position); }
+  uint64_t candidate(int32_t i) const {
+    return (static_cast<uint64_t>(ranks_[at(i)]) << 32) | static_cast<uint64_t>(i);
+  }
+
+  bool set_rank(int32_t i) {
+    ranks_[at(i)] = merges_.rank(symbols_[at(i)], symbols_[at(next_[at(i)])]);
+    return ranks_[at(i)] != MergeTable::kNone;
+  }
+
+  void offer(int32_t i) {
+    if (!set_rank(i)) return;
+    heap_.push_back(candidate(i));
+    std::ranges::push_heap(heap_, std::greater<>());
+  }
+
+  void merge(int32_t i) {
+    const int32_t right = next_[at(i)];
+    symbols_[at(i)] = merges_.merged(ranks_[at(i)]);
+    symbols_[at(right)] = -1;
+    ranks_[at(i)] = ranks_[at(right)] = MergeTable::kNone;
+    const int32_t after = next_[at(i)] = next_[at(right)];
+    if (after < count_) {
+      previous_[at(after)] = i;
+      offer(i);
+    }
+    if (previous_[at(i)] >= 0) offer(previous_[at(i)]);
+  }
+
+  const MergeTable& merges_;
+  std::vector<int32_t>& symbols_;
+  std::vector<int32_t>& previous_;
+  std::vector<int32_t>& next_;
+  std::vector<int32_t>& ranks_;  // of the pair that begins at each symbol
+  std::vector<uint64_t>& heap_;
+  int32_t count_;
+};
+
 void Bpe::merge_long(ModelScratch& scratch, std::vector<int32_t>& ids) const {
-  std::vector<int32_t>& symbols = scratch.ids;
-  std::vector<int32_t>& previous = scratch.previous;
-  std::vector<int32_t>& next = scratch.next;
-  std::vector<uint64_t>& heap = scratch.heap;
-  const auto count = static_cast<int32_t>(symbols.size());
-  const auto at = [](int32_t position) { return static_cast<size_t>(position); };
-  previous.resize(at(count));
-  next.resize(at(count));
-  heap.clear();
-  const auto rank_at = [&](int32_t i) {
-    return merges_.rank(symbols[at(i)], symbols[at(next[at(i)])]);
-  };
-  for (int32_t i = 0; i < count; ++i) {
-    previous[at(i)] = i - 1;
-    next[at(i)] = i + 1;
-    if (i + 1 == count) break;
-    const uint32_t rank = rank_at(i);
-    if (rank != MergeTable::kNone)
-      heap.push_back((uint64_t{rank} << 32) | static_cast<uint32_t>(i));
-  }
-  std::ranges::make_heap(heap, std::greater<>());
-  const auto offer = [&](int32_t i) {
-    const uint32_t rank = rank_at(i);
-    if (rank == MergeTable::kNone) return;
-    heap.push_back((uint64_t{rank} << 32) | static_cast<uint32_t>(i));
-    std::ranges::push_heap(heap, std::greater<>());
-  };
-  while (!heap.empty()) {
-    std::ranges::pop_heap(heap, std::greater<>());
-    const auto rank = static_cast<uint32_t>(heap.back() >> 32);
-    const auto i = static_cast<int32_t>(heap.back());
-    heap.pop_back();
-    const int32_t right = next[at(i)];
-    if (symbols[at(i)] < 0 || right == count || rank_at(i) != rank) continue;
-    symbols[at(i)] = merges_.merged(rank);
-    symbols[at(right)] = -1;
-    next[at(i)] = next[at(right)];
-    if (next[at(i)] < count) previous[at(next[at(i)])] = i;
-    if (previous[at(i)] >= 0) offer(previous[at(i)]);
-    if (next[at(i)] < count) offer(i);
-  }
-  for (const int32_t id : symbols) {
+  LongWord(merges_, scratch).merge_all();
+  for (const int32_t id : scratch.ids) {
     if (id >= 0) ids.push_back(id);
   }
 }

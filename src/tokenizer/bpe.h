@@ -8,6 +8,7 @@
 
 #include "tokenizer/merge_table.h"
 #include "tokenizer/model.h"
+#include "tokenizer/solid_chars.h"
 
 namespace lotse {
 
@@ -30,9 +31,12 @@ class Bpe : public Model {
                         std::vector<int32_t>& ids) const override;
 
  private:
+  class LongWord;
   // Whether the merges turn the text of a token into that token; found out at first need.
   enum class Whole : uint8_t { unknown, yes, no };
 
+  void tokenize_word(std::string_view word, ModelScratch& scratch, std::vector<int32_t>& ids) const;
+  bool spaces_begin_words() const;
   int32_t whole_token(std::string_view word, ModelScratch& scratch) const;
   bool is_whole(int32_t id, ModelScratch& scratch) const;
   void apply(std::string_view text, ModelScratch& scratch, std::vector<int32_t>& ids) const;
@@ -50,6 +54,9 @@ class Bpe : public Model {
   std::array<int32_t, 256> fallback_ids_;  // of <0x00> to <0xFF>
   bool has_fallback_ = false;              // all 256 of them are there
   std::unique_ptr<std::atomic<Whole>[]> whole_;
+  std::unique_ptr<SolidChars> solid_chars_;  // of a byte-level vocabulary
+  // No merge joins "▁" to something before it that is no "▁": text can be cut there.
+  bool cuts_at_spaces_ = false;
 };
 
 }  // namespace lotse

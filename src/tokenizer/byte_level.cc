@@ -40,6 +40,10 @@ void append_byte_level(std::string& out, std::string_view bytes) {
 
 bool append_bytes_of(std::string& out, std::string_view written) {
   for (size_t i = 0; i < written.size();) {
+    if (written[i] > ' ' && written[i] <= '~') {
+      out += written[i++];
+      continue;
+    }
     const Utf8Char c = decode_utf8(written, i);
     if (!c.valid || c.code_point >= kAlphabet.bytes.size()) return false;
     const int16_t byte = kAlphabet.bytes[c.code_point];

@@ -14,6 +14,19 @@ namespace {
 
 using TokenizerPtr = std::shared_ptr<const Tokenizer>;
 
+Result<AddedToken> read_added_token(const JsonField& section) {
+  AddedToken token;
+  token.content = LOTSE_TRY(section.required_string("content"));
+  const JsonField id = LOTSE_TRY(section.required("id"));
+  token.id = static_cast<int32_t>(LOTSE_TRY(id.integer(0, kMaxTokenId)));
+  token.single_word = LOTSE_TRY(section.boolean_or("single_word", false));
+  token.lstrip = LOTSE_TRY(section.boolean_or("lstrip", false));
+  token.rstrip = LOTSE_TRY(section.boolean_or("rstrip", false));
+  token.special = LOTSE_TRY(section.boolean_or("special", false));
+  token.normalized = LOTSE_TRY(section.boolean_or("normalized", !token.special));
+  return token;
+}
+
 class Loader {
  public:
   Loader(JsonField root, const TokenizerConfig& config) : root_(std::move(root)), config_(config) {}
@@ -43,10 +56,7 @@ class Loader {
   Result<void> read_added() {
     if (const auto section = LOTSE_TRY(root_.optional("added_tokens"))) {
       for (const JsonField& element : LOTSE_TRY(section->elements())) {
-        AddedToken token = LOTSE_TRY(read_added_token(element));
-        const JsonField id = LOTSE_TRY(element.required("id"));
-        token.id = static_cast<int32_t>(LOTSE_TRY(id.integer(0, kMaxTokenId)));
-        LOTSE_TRY(add(std::move(token), element.place()));
+        LOTSE_TRY(add(LOTSE_TRY(read_added_token(element)), element.place()));
       }
     }
     for (const AddedToken& token : config_.added_tokens) LOTSE_TRY(merge(token));

@@ -18,13 +18,16 @@ MergeTable::MergeTable(int64_t expected) : multiplier_(hash_seed() | 1) {
   merged_.reserve(count);
 }
 
-void MergeTable::add(int32_t left, int32_t right, int32_t merged) {
-  LOTSE_CHECK(size() < kMaxMerges);
+void MergeTable::add_rank(int32_t merged) {
+  LOTSE_CHECK(ranks() < kMaxMerges);
+  merged_.push_back(merged);
+}
+
+void MergeTable::add_pair(int32_t left, int32_t right) {
   const uint64_t key = key_of(left, right);
   size_t i = home(key);
   while (slots_[i] != kEmpty && slots_[i] >> kRankBits != key) i = (i + 1) & mask_;
-  slots_[i] = (key << kRankBits) | merged_.size();
-  merged_.push_back(merged);
+  slots_[i] = (key << kRankBits) | (merged_.size() - 1);
 }
 
 }  // namespace lotse

@@ -15,6 +15,7 @@ struct ModelScratch {
   std::vector<int32_t> ids;
   std::vector<int32_t> previous;
   std::vector<int32_t> next;
+  std::vector<int32_t> ranks;
   std::vector<uint64_t> heap;
   std::vector<double> scores;
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tokenizer/bpe.h"
+#include "tokenizer/byte_level.h"
 #include "tokenizer/function_ref.h"
 #include "tokenizer/shown.h"
 #include "tokenizer/unigram.h"
@@ -79,17 +80,40 @@ class MergeReader {
   }
 
   MergeIds find(std::string_view left, std::string_view right) {
+    right_.clear();
+    whole_.clear();
+    if (!append_form(whole_, left) || !append_form(right_, right)) return find_written(left, right);
+    MergeIds ids{vocabulary_.find(whole_), vocabulary_.find(right_), -1};
+    if (ids.left < 0 || ids.right < 0) return ids;
+    whole_ += without_prefix(right_);
+    ids.merged = vocabulary_.find(whole_);
+    return ids;
+  }
+
+  // For tokens with characters outside the alphabet of bytes.
+  MergeIds find_written(std::string_view left, std::string_view right) {
     MergeIds ids{vocabulary_.find_written(left), vocabulary_.find_written(right), -1};
     if (ids.left < 0 || ids.right < 0) return ids;
     whole_ = left;
-    whole_ += right.starts_with(prefix_) ? right.substr(prefix_.size()) : right;
+    whole_ += without_prefix(right);
     ids.merged = vocabulary_.find_written(whole_);
     return ids;
   }
 
+  bool append_form(std::string& out, std::string_view written) const {
+    if (vocabulary_.byte_level()) return append_bytes_of(out, written);
+    out += written;
+    return true;
+  }
+
+  std::string_view without_prefix(std::string_view token) const {
+    return token.starts_with(prefix_) ? token.substr(prefix_.size()) : token;
+  }
+
   std::unexpected<Error> missing(std::string_view left, std::string_view right, const MergeIds& ids,
                                  const std::string& place) const {
-    const std::string_view token = ids.left < 0 ? left : ids.right < 0 ? right : whole_;
+    const std::string whole = std::string(left) + std::string(without_prefix(right));
+    const std::string_view token = ids.left < 0 ? left : ids.right < 0 ? right : whole;
     return fail(ErrorCode::invalid_input, "{}: \"{}\" is not in the vocabulary", place,
                 shown_briefly(token));
   }
@@ -98,6 +122,7 @@ class MergeReader {
 
   const Vocabulary& vocabulary_;
   std::string_view prefix_;
+  std::string right_;
   std::string whole_;
 };
 
@@ -110,14 +135,11 @@ Result<MergeTable> read_merges(const JsonField& field, const Vocabulary& vocabul
   }
   MergeTable merges(static_cast<int64_t>(array.size()));
   MergeReader reader(vocabulary, options.continuing_subword_prefix);
-  const auto place = [&] { return fmt::format("{}[{}]", field.place(), merges.size()); };
+  const auto place = [&] { return fmt::format("{}[{}]", field.place(), merges.ranks()); };
   for (const auto merge : array) {
     const MergeIds ids = LOTSE_TRY(reader.read(merge, place));
-    if (is_reserved(reserved, ids.merged)) {
-      merges.skip();
-    } else {
-      merges.add(ids.left, ids.right, ids.merged);
-    }
+    merges.add_rank(ids.merged);
+    if (!is_reserved(reserved, ids.merged)) merges.add_pair(ids.left, ids.right);
   }
   return merges;
 }

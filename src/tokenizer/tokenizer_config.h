@@ -24,9 +24,4 @@ struct TokenizerConfig {
 // Reads tokenizer_config.json of a model directory; all empty where the file is absent.
 Result<TokenizerConfig> read_tokenizer_config(const std::filesystem::path& model_dir);
 
-class JsonField;
-
-// The fields of one added token, but for its id.
-Result<AddedToken> read_added_token(const JsonField& section);
-
 }  // namespace lotse

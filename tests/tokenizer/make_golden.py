@@ -68,7 +68,8 @@ def random_texts(count, seed):
     texts = []
     for _ in range(count):
         text = ""
-        while len(text) < rng.choice([3, 10, 40, 120]):
+        target = rng.choice([3, 10, 40, 120])
+        while len(text) < target:
             if rng.random() < 0.4:
                 text += rng.choice(WORDS)
             else:
