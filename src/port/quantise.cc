@@ -36,11 +36,12 @@ int32_t int4_of(float value, float inverse) {
   return std::clamp(round_half_even(value * inverse), -8, 7);
 }
 
+// Σ (value / scale − q)²: in units of the scale, so that nothing underflows.
 float squared_error_int4(std::span<const float> values, float scale) {
   const float inverse = 1 / scale;
   std::array<float, kLanes> sums{};
   const auto add = [&](size_t lane, float value) {
-    const float error = value - static_cast<float>(int4_of(value, inverse)) * scale;
+    const float error = value * inverse - static_cast<float>(int4_of(value, inverse));
     sums[lane] += error * error;
   };
   size_t i = 0;
@@ -67,7 +68,8 @@ float best_int4_scale(std::span<const float> values, float largest) {
     const float scale = round_to_bf16(largest * clip / 7);
     if (scale == previous || !is_usable(scale)) continue;
     previous = scale;
-    const float error = squared_error_int4(values, scale);
+    const float ratio = scale / largest;
+    const float error = squared_error_int4(values, scale) * ratio * ratio;
     if (best == 0 || error < least) {
       best = scale;
       least = error;

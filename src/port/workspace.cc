@@ -138,7 +138,8 @@ Result<void> Workspace::start_afresh() {
   // The manifest last: as long as it is there, the folder is known to be a port's.
   Manifest nothing;
   if (is_there(partial_)) LOTSE_TRY(remove_unfinished(nothing));
-  if (is_there(partial_ / kManifestName) && calls_.unlink((partial_ / kManifestName).c_str()) != 0) {
+  if (is_there(partial_ / kManifestName) &&
+      calls_.unlink((partial_ / kManifestName).c_str()) != 0) {
     return io_error(partial_ / kManifestName, "remove");
   }
   if (calls_.mkdir(partial_.c_str(), 0755) != 0 && errno != EEXIST) {
