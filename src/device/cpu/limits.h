@@ -9,8 +9,8 @@
 
 namespace lotse::cpu {
 
-// Bytes a second that `threads` threads read from memory together: the best of `rounds` passes over
-// a buffer of `bytes`, which must be far larger than the last-level cache.
+// Bytes a second that `threads` threads read from memory together, from the best times of `rounds`
+// passes over a buffer of `bytes`, which must be far larger than the last-level cache.
 Result<double> measure_read_bandwidth(const KernelTable& kernels, int threads,
                                       int64_t bytes = int64_t{1} << 30, int rounds = 5);
 

@@ -1,6 +1,7 @@
 #include "device/cpu/linear.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/checked.h"
 
@@ -14,6 +15,8 @@ using Rows = LinearScratch::Rows;
 constexpr int64_t kBlockBytes = 256 << 10;
 constexpr int64_t kTileRows = 6;
 constexpr int64_t kMaxBlockRows = 96;
+// Depth that packing may add, at most.
+constexpr int64_t kMaxPadding = 16;
 // Multiply-adds below which waking other threads costs more than it saves.
 constexpr int64_t kSmallWork = 1 << 16;
 
@@ -124,21 +127,28 @@ struct Task {
     return std::min(rows, ceil_div(rows, kTileRows) * block / blocks * kTileRows);
   }
 
-  // The share of `thread` among `threads`: a contiguous run of (panel, row block) pairs.
-  void multiply_share(const Rows& from, int thread, int threads) const {
+  int64_t row_blocks() const {
     const int64_t fitting = kBlockBytes / prepared_stride() / kTileRows * kTileRows;
-    const int64_t blocks = ceil_div(rows, std::clamp(fitting, kTileRows, kMaxBlockRows));
+    return ceil_div(rows, std::clamp(fitting, kTileRows, kMaxBlockRows));
+  }
+
+  // Few rows: one contiguous run of panels for each thread, so that each streams its own memory.
+  void multiply_share(const Rows& from, int thread, int threads) const {
+    const int64_t begin = part.panel_count() * thread / threads;
+    const int64_t end = part.panel_count() * (thread + 1) / threads;
+    if (begin < end) multiply(from, 0, rows, begin, end);
+  }
+
+  // Many rows: threads take (panel, row block) pairs from `next` until none is left, so that a
+  // thread that the system delays does not hold up the others.
+  void multiply_pieces(const Rows& from, std::atomic<int64_t>& next) const {
+    const int64_t blocks = row_blocks();
     const int64_t pieces = part.panel_count() * blocks;
-    const int64_t begin = pieces * thread / threads;
-    const int64_t end = pieces * (thread + 1) / threads;
-    if (blocks == 1) {
-      if (begin < end) multiply(from, 0, rows, begin, end);
-      return;
-    }
-    for (int64_t piece = begin; piece < end; ++piece) {
+    for (int64_t piece = next.fetch_add(1); piece < pieces; piece = next.fetch_add(1)) {
       const int64_t panel = piece / blocks;
       const int64_t row = block_start(piece % blocks, blocks);
-      multiply(from, row, block_start(piece % blocks + 1, blocks) - row, panel, panel + 1);
+      const int64_t row_end = block_start(piece % blocks + 1, blocks);
+      multiply(from, row, row_end - row, panel, panel + 1);
     }
   }
 };
@@ -148,7 +158,8 @@ void run(const Task& task, ThreadPool& pool, const LinearScratch& scratch) {
   const bool own = task.rows <= LinearScratch::kOwnRows;
   if (task.rows * task.part.rows * task.part.depth <= kSmallWork || pool.size() == 1) {
     if (!raw) task.prepare(scratch.shared(), 0, task.rows);
-    task.multiply_share(scratch.shared(), 0, 1);
+    std::atomic<int64_t> next = 0;
+    task.multiply_pieces(scratch.shared(), next);
     return;
   }
   if (!raw && !own) {
@@ -157,10 +168,16 @@ void run(const Task& task, ThreadPool& pool, const LinearScratch& scratch) {
     });
   }
   // Few rows are prepared by each thread for itself, which is cheaper than a barrier.
+  std::atomic<int64_t> next = 0;
+  const bool shares = task.row_blocks() == 1;
   pool.run([&](int thread) {
     const Rows from = own ? scratch.own(thread) : scratch.shared();
     if (!raw && own) task.prepare(from, 0, task.rows);
-    task.multiply_share(from, thread, pool.size());
+    if (shares) {
+      task.multiply_share(from, thread, pool.size());
+    } else {
+      task.multiply_pieces(from, next);
+    }
   });
 }
 
@@ -170,8 +187,8 @@ Result<LinearScratch> LinearScratch::allocate(int64_t rows, int64_t columns, int
   LinearScratch scratch;
   // At most 4 bytes an element in any layout, one sum for every 32, and a line of padding.
   scratch.rows_ = std::max(rows, kOwnRows);
-  scratch.row_bytes_ = padded_stride((columns + 8) * 4);
-  scratch.sums_ = round_up(ceil_div(columns + 8, 32), 16);
+  scratch.row_bytes_ = padded_stride((columns + kMaxPadding) * 4);
+  scratch.sums_ = round_up(ceil_div(columns + kMaxPadding, 32), 16);
   const int64_t each = scratch.row_bytes_ + (scratch.sums_ + 1) * 4;
   const int64_t bytes = (scratch.rows_ + threads * kOwnRows + threads + 1) * (each + 64);
   scratch.storage_ = LOTSE_TRY(HugeBuffer::allocate(bytes, "the activations of linears"));
