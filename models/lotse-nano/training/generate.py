@@ -3,7 +3,7 @@
     python generate.py tokenizer   writes tokenizer.json and tokenizer_config.json
     python generate.py task        writes task.jsonl and eval.txt
     python generate.py sample      prints a few training dialogues
-    python generate.py check       scans training text for anything held out
+    python generate.py check       scans the training dialogues for anything held out
 
 Everything is a function of fixed seeds; no text comes from elsewhere.
 """
@@ -12,6 +12,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -24,6 +25,8 @@ from tasks import subtraction, subtraction_held_out
 
 MODEL_DIR = Path(__file__).resolve().parent.parent
 START, END, SEPARATOR = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
+SEED = 20
+POOL = 4096  # training dialogues that are drawn, and later sorted by length, together
 VOCABULARY = 2048
 MAX_POSITIONS = 2048
 
@@ -100,6 +103,11 @@ def dialogues(seed: int) -> Iterator[list[Turn]]:
             yield _introduction(rng, language)
 
 
+def training_pool(rng: Random) -> list[list[Turn]]:
+    """One pool of the training text; pool number i is drawn with Random(f"{SEED}/{i}")."""
+    return list(islice(dialogues(rng.randrange(1 << 60)), POOL))
+
+
 def held_out_turns(seed: int, share: float = 1.0) -> list[Turn]:
     """Distinct held-out questions of every task that has any."""
     rng = Random(seed)
@@ -160,26 +168,27 @@ def write_tokenizer(directory: Path) -> None:
     (directory / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def check(count: int) -> None:
-    """Raises if a held-out question or pair of operands stands in the training text."""
+def check(pools: int) -> None:
+    """Raises if a held-out question or pair of operands stands in the first training pools."""
     questions = {turn.prompt for seed, share in ((1, 1.0), (2, 0.2))
                  for turn in held_out_turns(seed, share)}
     tests = {"+": addition_held_out, "-": subtraction_held_out, "×": multiplication_held_out}
     expression = re.compile(r"(?<![\d-])(\d+) ?([-+×]) ?(\d+)(?![\d-])")
-    stream = dialogues(seed=0)
-    for _ in range(count):
-        for turn in next(stream):
-            assert turn.prompt not in questions, turn
+    for index in range(pools):
+        for turn in (turn for turns in training_pool(Random(f"{SEED}/{index}")) for turn in turns):
+            if turn.prompt in questions:
+                raise ValueError(f"pool {index}: a held-out question: {turn}")
             for a, operator, b in expression.findall(turn.prompt + "\n" + turn.answer):
-                assert not tests[operator](int(a), int(b)), turn
-    print(f"{count} dialogues: nothing held out among them")
+                if tests[operator](int(a), int(b)):
+                    raise ValueError(f"pool {index}: a held-out pair of operands: {turn}")
+    print(f"{pools * POOL} dialogues: nothing held out among them")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("tokenizer", "task", "sample", "check"))
     parser.add_argument("--out", type=Path, default=MODEL_DIR)
-    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--count", type=int, default=20, help="dialogues or pools")
     options = parser.parse_args()
     if options.what == "tokenizer":
         write_tokenizer(options.out)

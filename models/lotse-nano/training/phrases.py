@@ -145,25 +145,25 @@ WEEKDAY_SHIFT: dict[str, dict[int, tuple[list[str], str]]] = {
         1: (
             ["Which day is {n} {days} after {day}?", "What day comes {n} {days} after {day}?",
              "Today is {day}. What day is it in {n} {days}?"],
-            "{n} {days} after {day} is {result}.",
+            "{n} {days} after {day}: {count}",
         ),
         -1: (
             ["Which day is {n} {days} before {day}?",
              "Today is {day}. What day was it {n} {days} ago?"],
-            "{n} {days} before {day} is {result}.",
+            "{n} {days} before {day}: {count}",
         ),
     },
     "de": {
         1: (["Welcher Tag ist {n} {days} nach {day}?", "Welcher Tag kommt {n} {days} nach {day}?"],
-            "{n} {days} nach {day} ist {result}."),
+            "{n} {days} nach {day}: {count}"),
         -1: (["Welcher Tag ist {n} {days} vor {day}?", "Welcher Tag war {n} {days} vor {day}?"],
-             "{n} {days} vor {day} ist {result}."),
+             "{n} {days} vor {day}: {count}"),
     },
     "zh": {
         1: (["{day}之后{n}天是星期几？", "今天是{day}，过{n}天是星期几？"],
-            "{day}之后{n}天是{result}。"),
+            "{day}之后{n}天: {count}"),
         -1: (["{day}之前{n}天是星期几？", "今天是{day}，{n}天前是星期几？"],
-             "{day}之前{n}天是{result}。"),
+             "{day}之前{n}天: {count}"),
     },
 }
 
@@ -246,12 +246,10 @@ ORDER_NUMBERS: dict[str, list[tuple[str, str]]] = {
 }
 
 SORTABLE: dict[str, list[str]] = {
-    "en": "anchor apple boat bread chart cloud deck door engine fish flag fog garden glass harbour "
-    "island jar key lamp map moon night ocean pilot port quay river rope sail ship star tide "
-    "tower train umbrella valley wave whale wind yard".split(),
-    "de": "Anker Apfel Boot Brot Dampf Deck Elbe Ente Fahne Fisch Garten Glas Hafen Haus Insel "
-    "Jahr Karte Lampe Lotse Mast Mond Nebel Nord Ofen Ort Pilot Regen Schiff See Segel Stern Tau "
-    "Turm Ufer Vogel Wal Welle Wind Zaun Ziel".split(),
+    "en": "anchor boat chart cloud deck engine fish flag fog garden harbour island key lamp map "
+    "moon night ocean pilot quay river rope sail ship star tide tower valley wave wind".split(),
+    "de": "Anker Boot Dampf Elbe Fahne Garten Hafen Insel Karte Lampe Mast Nebel Ofen Pilot Regen "
+    "Schiff Segel Stern Turm Ufer Vogel Welle Wind Ziel".split(),
 }
 SORTABLE["zh"] = SORTABLE["en"]
 
@@ -313,7 +311,7 @@ JSON_FIELD: dict[str, list[str]] = {
     "zh": ["从{record}中取出{key}。", '{record} 中"{key}"的值是什么？'],
 }
 
-JSON_PAIR = ["{key} {value}", "{key}: {value}", "{key}={value}"]
+JSON_PAIR = ["{key} {value}", "{key}: {value}"]
 
 JSON_RECORD: dict[str, list[str]] = {
     "en": ["Make a JSON record: {pairs}", "Write as JSON: {pairs}",
