@@ -284,7 +284,7 @@ Result<ExprPtr> ExpressionParser::parse_primary(bool with_namespace) {
   }
   if (token.is_op("(")) {
     next();
-    ExprPtr node = LOTSE_TRY(parse_tuple(true, {}, true));
+    ExprPtr node = LOTSE_TRY(parse_tuple(true, true));
     LOTSE_TRY(expect_op(")"));
     return node;
   }
@@ -293,17 +293,16 @@ Result<ExprPtr> ExpressionParser::parse_primary(bool with_namespace) {
   return error_at(line, "unexpected '{}'", describe(token));
 }
 
-bool ExpressionParser::at_tuple_end(std::string_view end_name) const {
+bool ExpressionParser::at_tuple_end() const {
   const Token& token = current();
   return token.kind == TokenKind::variable_end || token.kind == TokenKind::block_end ||
-         token.is_op(")") || (!end_name.empty() && token.is_name(end_name));
+         token.is_op(")");
 }
 
-Result<ExprPtr> ExpressionParser::parse_tuple(bool with_conditional, std::string_view end_name,
-                                              bool parenthesised) {
+Result<ExprPtr> ExpressionParser::parse_tuple(bool with_conditional, bool parenthesised) {
   ExprPtr tuple = new_node(ExprKind::tuple, current().line);
   bool comma = false;
-  while (!at_tuple_end(end_name)) {
+  while (!at_tuple_end()) {
     tuple->children.push_back(LOTSE_TRY(parse_expression(with_conditional)));
     if (!current().is_op(",")) break;
     comma = true;
@@ -324,11 +323,10 @@ Result<ExprPtr> ExpressionParser::parse_name_target() {
   return node;
 }
 
-Result<ExprPtr> ExpressionParser::parse_simple_tuple(bool with_namespace,
-                                                     std::string_view end_name) {
+Result<ExprPtr> ExpressionParser::parse_simple_tuple(bool with_namespace) {
   ExprPtr tuple = new_node(ExprKind::tuple, current().line);
   bool comma = false;
-  while (!at_tuple_end(end_name)) {
+  while (!at_tuple_end()) {
     ExprPtr item = LOTSE_TRY(parse_primary(with_namespace));
     const bool assignable = item->kind == ExprKind::name || item->kind == ExprKind::tuple ||
                             item->kind == ExprKind::namespace_target;
@@ -355,8 +353,8 @@ bool can_assign(const Expr& target) {
 
 }  // namespace
 
-Result<ExprPtr> ExpressionParser::parse_target(bool with_namespace, std::string_view end_name) {
-  ExprPtr target = LOTSE_TRY(parse_simple_tuple(with_namespace, end_name));
+Result<ExprPtr> ExpressionParser::parse_target(bool with_namespace) {
+  ExprPtr target = LOTSE_TRY(parse_simple_tuple(with_namespace));
   if (!can_assign(*target)) return error_at(target->line, "can't assign to this expression");
   mark_store(*target);
   return target;

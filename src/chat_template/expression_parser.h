@@ -40,11 +40,10 @@ class ExpressionParser {
   }
 
   Result<ExprPtr> parse_expression(bool with_conditional = true);
-  // An expression, or several with commas between them: a tuple. It ends at `end_name`, if given.
-  Result<ExprPtr> parse_tuple(bool with_conditional = true, std::string_view end_name = {},
-                              bool parenthesised = false);
+  // An expression, or several with commas between them: a tuple, which may be empty in parentheses.
+  Result<ExprPtr> parse_tuple(bool with_conditional = true, bool parenthesised = false);
   // A name, a tuple of names, or (where allowed) an attribute of a namespace.
-  Result<ExprPtr> parse_target(bool with_namespace, std::string_view end_name = {});
+  Result<ExprPtr> parse_target(bool with_namespace);
   Result<ExprPtr> parse_name_target();
   // "|filter|filter…" applied to `input`; with `inline_start` the first "|" is absent.
   Result<ExprPtr> parse_filters(ExprPtr input, bool inline_start);
@@ -86,8 +85,8 @@ class ExpressionParser {
   Result<std::unique_ptr<CallArguments>> parse_arguments();
   Result<void> parse_argument(CallArguments& arguments, int line);
   Result<std::string> parse_dotted_name();
-  Result<ExprPtr> parse_simple_tuple(bool with_namespace, std::string_view end_name);
-  bool at_tuple_end(std::string_view end_name) const;
+  Result<ExprPtr> parse_simple_tuple(bool with_namespace);
+  bool at_tuple_end() const;
 
   std::vector<Token> tokens_;
   size_t position_ = 0;

@@ -41,6 +41,7 @@ Result<std::shared_ptr<Dict>> make_dict(Interpreter& interpreter, Arguments argu
                 arguments.positional.size());
   }
   for (const Value& source : arguments.positional) {
+    LOTSE_TRY(require_defined(source));
     if (source.is(Kind::dict)) {
       LOTSE_TRY(budget.grow_items(source.as_dict().size()));
       *dict = source.as_dict();

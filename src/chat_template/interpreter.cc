@@ -1,10 +1,13 @@
 #include "chat_template/interpreter.h"
 
+#include "base/utf8.h"
 #include "chat_template/context.h"
 #include "chat_template/operators.h"
 #include "chat_template/printing.h"
 
 namespace lotse::jinja {
+
+constexpr size_t kMaxMessageBytes = 2000;  // of an error: it may show text of the context
 
 // Runs a frame; one that a macro has captured lives on until the interpreter ends.
 class Interpreter::FrameScope {
@@ -62,7 +65,11 @@ Result<Text> Interpreter::render(const OrderedJson& context) {
   };
   auto text = run_program();
   if (text) return text;
-  const Error& error = text.error();
+  Error error = std::move(text).error();
+  if (error.message.size() > kMaxMessageBytes) {
+    const std::string_view kept = std::string_view(error.message).substr(0, kMaxMessageBytes);
+    error.message = fmt::format("{}…", kept.substr(0, kept.size() - incomplete_utf8_tail(kept)));
+  }
   if (error_line_ == 0) return fail(error.code, "{}: {}", program_.origin, error.message);
   return fail(error.code, "{}: line {}: {}", program_.origin, error_line_, error.message);
 }

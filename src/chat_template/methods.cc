@@ -112,50 +112,6 @@ Result<Value> macro_attribute(const Value& object, std::string_view name) {
   return Value();
 }
 
-}  // namespace
-
-Result<Value> type_attribute(Interpreter& interpreter, const Value& object, std::string_view name) {
-  LOTSE_TRY(interpreter.budget().step());
-  if (object.is(Kind::name_space)) {
-    if (name.starts_with('_')) return unsafe(object, name);
-    const Value* value = object.as_namespace().attributes->find(name);
-    return value == nullptr ? Value() : *value;
-  }
-  if (is_dunder(name)) return unsafe(object, name);
-  switch (object.kind()) {
-    case Kind::string:
-      return has_string_method(name) ? Value::method(object, name) : Value();
-    case Kind::dict:
-      return dict_attribute(object, name);
-    case Kind::list:
-      return list_attribute(object, name);
-    case Kind::boolean:
-    case Kind::integer:
-    case Kind::floating:
-      return number_attribute(object, name);
-    case Kind::loop:
-      return loop_attribute(object, name);
-    case Kind::macro:
-      return macro_attribute(object, name);
-    default:
-      return Value();
-  }
-}
-
-Result<Value> call_method(Interpreter& interpreter, const Method& method, Arguments arguments) {
-  const Value& self = *method.self;
-  switch (self.kind()) {
-    case Kind::string:
-      return call_string_method(interpreter, self, method.name, std::move(arguments));
-    case Kind::dict:
-      return call_dict_method(interpreter, self, method.name, std::move(arguments));
-    case Kind::list:
-      return call_list_method(interpreter, self, method.name, std::move(arguments));
-    default:
-      return call_loop_method(interpreter, self, method.name, std::move(arguments));
-  }
-}
-
 Result<Value> call_dict_method(Interpreter& interpreter, const Value& self, std::string_view name,
                                Arguments arguments) {
   Budget& budget = interpreter.budget();
@@ -224,6 +180,50 @@ Result<Value> call_loop_method(Interpreter& interpreter, const Value& self, std:
       !loop.last_changed.is(Kind::missing) && LOTSE_TRY(equals(budget, loop.last_changed, now));
   if (!same) loop.last_changed = std::move(now);
   return Value::boolean(!same);
+}
+
+}  // namespace
+
+Result<Value> type_attribute(Interpreter& interpreter, const Value& object, std::string_view name) {
+  LOTSE_TRY(interpreter.budget().step());
+  if (object.is(Kind::name_space)) {
+    if (name.starts_with('_')) return unsafe(object, name);
+    const Value* value = object.as_namespace().attributes->find(name);
+    return value == nullptr ? Value() : *value;
+  }
+  if (is_dunder(name)) return unsafe(object, name);
+  switch (object.kind()) {
+    case Kind::string:
+      return has_string_method(name) ? Value::method(object, name) : Value();
+    case Kind::dict:
+      return dict_attribute(object, name);
+    case Kind::list:
+      return list_attribute(object, name);
+    case Kind::boolean:
+    case Kind::integer:
+    case Kind::floating:
+      return number_attribute(object, name);
+    case Kind::loop:
+      return loop_attribute(object, name);
+    case Kind::macro:
+      return macro_attribute(object, name);
+    default:
+      return Value();
+  }
+}
+
+Result<Value> call_method(Interpreter& interpreter, const Method& method, Arguments arguments) {
+  const Value& self = *method.self;
+  switch (self.kind()) {
+    case Kind::string:
+      return call_string_method(interpreter, self, method.name, std::move(arguments));
+    case Kind::dict:
+      return call_dict_method(interpreter, self, method.name, std::move(arguments));
+    case Kind::list:
+      return call_list_method(interpreter, self, method.name, std::move(arguments));
+    default:
+      return call_loop_method(interpreter, self, method.name, std::move(arguments));
+  }
 }
 
 }  // namespace lotse::jinja

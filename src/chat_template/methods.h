@@ -15,16 +15,10 @@ Result<Value> type_attribute(Interpreter& interpreter, const Value& object, std:
 
 Result<Value> call_method(Interpreter& interpreter, const Method& method, Arguments arguments);
 
-// The methods of each type.
+// The methods of str.
+bool has_string_method(std::string_view name);
 Result<Value> call_string_method(Interpreter& interpreter, const Value& self, std::string_view name,
                                  Arguments arguments);
-Result<Value> call_dict_method(Interpreter& interpreter, const Value& self, std::string_view name,
-                               Arguments arguments);
-Result<Value> call_list_method(Interpreter& interpreter, const Value& self, std::string_view name,
-                               Arguments arguments);
-Result<Value> call_loop_method(Interpreter& interpreter, const Value& self, std::string_view name,
-                               Arguments arguments);
-bool has_string_method(std::string_view name);
 
 // range, dict, namespace, raise_exception, strftime_now, …
 Result<Value> call_function(Interpreter& interpreter, Function function, Arguments arguments);

@@ -266,6 +266,8 @@ Result<bool> contains(Budget& budget, const Value& container, const Value& item)
         if (candidate.same_as(item) || LOTSE_TRY(equals(budget, candidate, item))) return true;
       }
       return false;
+    case Kind::loop:
+      return fail(ErrorCode::unsupported, "searching in 'loop'");
     default:
       return fail(ErrorCode::invalid_input, "argument of type '{}' is not iterable",
                   type_name(container));

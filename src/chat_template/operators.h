@@ -24,7 +24,6 @@ Result<Value> slice(Budget& budget, const Value& object, const Value& start, con
 // The error of an operation on an undefined value: its message. Nothing for other values.
 Result<void> require_defined(const Value& value);
 
-// A string made plain: markup loses its mark.
 Result<Text> concatenate(Budget& budget, const Text& a, const Text& b);
 
 // HTML escapes in the text, as markupsafe has them.

@@ -108,14 +108,14 @@ class Parser : private ExpressionParser {
   Result<StmtPtr> parse_for(int line) {
     auto loop = std::make_unique<ForStmt>(line);
     const size_t target_begin = mark();
-    loop->target = LOTSE_TRY(parse_target(false, "in"));
+    loop->target = LOTSE_TRY(parse_target(false));
     LOTSE_TRY(expect_name("in"));
-    loop->iterable = LOTSE_TRY(parse_tuple(false, "recursive"));
+    loop->iterable = LOTSE_TRY(parse_tuple(false));
     if (skip_name("if")) {
       loop->filter = LOTSE_TRY(parse_expression());
       const size_t here = mark();
       rewind(target_begin);
-      loop->filter_target = LOTSE_TRY(parse_target(false, "in"));
+      loop->filter_target = LOTSE_TRY(parse_target(false));
       rewind(here);
     }
     if (current().is_name("recursive")) {

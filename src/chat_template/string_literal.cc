@@ -1,8 +1,10 @@
 #include "chat_template/string_literal.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/utf8.h"
+#include "chat_template/unicode.h"
 
 namespace lotse::jinja {
 namespace {
@@ -80,9 +82,16 @@ Result<std::string> unescape_string(std::string_view text) {
       i += digits;
     } else if (letter >= '0' && letter <= '7') {
       i += append_octal(out, text, i - 1) - 1;
-    } else if (letter == 'N' || static_cast<uint8_t>(letter) >= 0x80) {
-      return fail(ErrorCode::unsupported, "escape \\{} in a string is not supported",
-                  letter == 'N' ? "N" : "before a character beyond ASCII");
+    } else if (letter == 'N') {
+      return fail(ErrorCode::unsupported, "escape \\N in a string is not supported");
+    } else if (static_cast<uint8_t>(letter) >= 0x80) {
+      // Jinja2 turns the character into an escape first, whose backslash this one then escapes.
+      const Utf8Char c = decode_utf8(text, i - 1);
+      const char32_t code = c.code_point;
+      out += code < 0x100     ? hex_escape('x', code, 2)
+             : code < 0x10000 ? hex_escape('u', code, 4)
+                              : hex_escape('U', code, 8);
+      i += static_cast<size_t>(c.length) - 1;
     } else if (letter != '\n') {
       out += '\\';
       out += letter;

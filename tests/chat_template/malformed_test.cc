@@ -443,6 +443,13 @@ TEST(MalformedContext, IsAnError) {
                {{"messages", {{{"content", "a"}}}}});
 }
 
+TEST(MalformedContext, LongTextInAnErrorIsCut) {
+  const auto text = render("{{ raise_exception(s) }}", {{"s", repeated("\u4f60", 10'000)}});
+  ASSERT_FALSE(text);
+  EXPECT_LT(text.error().message.size(), 2100U);
+  EXPECT_TRUE(text.error().message.ends_with("\u4f60\u2026")) << text.error().message;
+}
+
 TEST(MalformedContext, InvalidUtf8IsReplaced) {
   const auto text = render("{{ s }}{{ s|length }}", {{"s", "a\xff\xe4\xbd"}});
   ASSERT_TRUE(text) << text.error().message;
