@@ -8,9 +8,13 @@
 
 namespace lotse {
 
-// Contexts and batch sizes that the memory table shows.
-std::vector<int64_t> table_contexts(const ModelConfig& config);
-inline constexpr int64_t kTableBatches[] = {1, 8, 32};
+// What a model needs at some usual contexts (the model's longest the last) and batch sizes.
+struct MemoryRow {
+  int64_t context;
+  int64_t batch;
+  MemoryNeed need;
+};
+std::vector<MemoryRow> memory_table(const ModelFacts& model, const Storage& storage);
 
 // `target` may be null.
 std::string report_text(const ModelFacts& model, const TargetReport* target);

@@ -30,16 +30,13 @@ Json model_json(const ModelFacts& model) {
 
 Json memory_json(const ModelFacts& model, const Storage& storage) {
   Json table = Json::array();
-  for (const int64_t context : table_contexts(model.config)) {
-    for (const int64_t batch : kTableBatches) {
-      const MemoryNeed need = memory_need(model.program, storage, context, batch);
-      table.push_back({{"context", context},
-                       {"batch", batch},
-                       {"weight_bytes", whole(need.weights)},
-                       {"kv_bytes", whole(need.cache)},
-                       {"working_bytes", whole(need.working)},
-                       {"total_bytes", whole(need.total())}});
-    }
+  for (const MemoryRow& row : memory_table(model, storage)) {
+    table.push_back({{"context", row.context},
+                     {"batch", row.batch},
+                     {"weight_bytes", whole(row.need.weights)},
+                     {"kv_bytes", whole(row.need.cache)},
+                     {"working_bytes", whole(row.need.working)},
+                     {"total_bytes", whole(row.need.total())}});
   }
   return {{"weight_format", main_format(storage)},
           {"weight_bytes", whole(weight_bytes(storage))},

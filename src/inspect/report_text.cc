@@ -53,19 +53,18 @@ std::string model_text(const ModelFacts& model) {
 std::string memory_text(const ModelFacts& model, const Storage& storage) {
   std::string text = fmt::format("\nmemory in {} ({} cache)\n  {:>10}", main_format(storage),
                                  storage.kv, "context");
-  for (const int64_t batch : kTableBatches) {
-    text += fmt::format(" {:>12}", fmt::format("batch {}", batch));
+  const std::vector<MemoryRow> rows = memory_table(model, storage);
+  for (const MemoryRow& row : rows) {
+    if (row.context == rows.front().context)
+      text += fmt::format(" {:>12}", fmt::format("batch {}", row.batch));
   }
-  text += "\n";
-  for (const int64_t context : table_contexts(model.config)) {
-    text += fmt::format("  {:>10}", context);
-    for (const int64_t batch : kTableBatches) {
-      const MemoryNeed need = memory_need(model.program, storage, context, batch);
-      text += fmt::format(" {:>12}", format_bytes(need.total()));
-    }
-    text += "\n";
+  int64_t context = 0;
+  for (const MemoryRow& row : rows) {
+    if (row.context != context) text += fmt::format("\n  {:>10}", row.context);
+    context = row.context;
+    text += fmt::format(" {:>12}", format_bytes(row.need.total()));
   }
-  return text;
+  return text + "\n";
 }
 
 // Explanations below the table, each said once.
@@ -201,13 +200,26 @@ std::string verdict_text(const TargetReport& report) {
 
 }  // namespace
 
-std::vector<int64_t> table_contexts(const ModelConfig& config) {
+std::vector<MemoryRow> memory_table(const ModelFacts& model, const Storage& storage) {
   std::vector<int64_t> contexts;
   for (const int64_t context : {2048, 8192, 32768}) {
-    if (context < config.max_context) contexts.push_back(context);
+    if (context < model.config.max_context) contexts.push_back(context);
   }
-  contexts.push_back(config.max_context);
-  return contexts;
+  contexts.push_back(model.config.max_context);
+  std::vector<MemoryRow> rows;
+  for (const int64_t context : contexts) {
+    for (const int64_t batch : {1, 8, 32}) rows.push_back({context, batch, {}});
+  }
+  // Working memory depends on the batch alone, and is the part that takes time to plan.
+  for (MemoryRow& row : rows) {
+    if (row.context == contexts.front()) {
+      row.need = memory_need(model.program, storage, row.context, row.batch);
+      continue;
+    }
+    row.need = std::ranges::find(rows, row.batch, &MemoryRow::batch)->need;
+    row.need.cache *= static_cast<double>(row.context) / static_cast<double>(contexts.front());
+  }
+  return rows;
 }
 
 std::string report_text(const ModelFacts& model, const TargetReport* target) {

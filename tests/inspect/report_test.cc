@@ -32,6 +32,15 @@ TEST(Report, TextSaysWhatPeopleAskFor) {
   EXPECT_EQ(alone.find("supported"), std::string::npos);
 }
 
+// The table is what memory_need says of each of its rows.
+TEST(Report, MemoryTableIsConsistent) {
+  const ModelFacts model = examine_model(golden("gemma3")).value();
+  for (const MemoryRow& row : memory_table(model, model.storage)) {
+    const MemoryNeed need = memory_need(model.program, model.storage, row.context, row.batch);
+    EXPECT_DOUBLE_EQ(row.need.total(), need.total()) << row.context << " " << row.batch;
+  }
+}
+
 TEST(Report, CpuSaysHowToMeasure) {
   const ModelFacts model = examine_model(golden("llama3_bf16")).value();
   const TargetReport report = judge(model, "cpu");

@@ -46,6 +46,32 @@ TEST(TargetReport, EveryFamilyHasAFullAnswerOnEveryChip) {
   EXPECT_EQ(families.size(), 10U);
 }
 
+// Real configurations: a full answer on every chip, or an error that names what is supported.
+TEST(TargetReport, RealConfigurationsAreAnsweredOrRefusedClearly) {
+  LOTSE_NEED_DATA();
+  int64_t answered = 0;
+  const std::string folder = std::string(std::getenv("LOTSE_TEST_DATA")) + "/configs";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto model = examine_model(entry.path() / "config.json");
+    if (!model) {
+      EXPECT_EQ(model.error().code, ErrorCode::unsupported) << model.error().message;
+      const std::string& message = model.error().message;
+      EXPECT_TRUE(message.find("supported are llama, mistral") != std::string::npos ||
+                  message.find("Lotse reads unquantised weights") != std::string::npos)
+          << message;
+      continue;
+    }
+    ++answered;
+    for (const std::string& chip : chip_names()) {
+      const TargetReport report = judge(*model, chip);
+      EXPECT_TRUE(report.supported) << entry.path() << " " << chip;
+      EXPECT_TRUE(report.chips || chip == "cpu") << entry.path() << " " << chip;
+      EXPECT_NE(report.speed.has_value(), !report.no_speed.empty());
+    }
+  }
+  EXPECT_GE(answered, 15);
+}
+
 TEST(TargetReport, MemoryIsWeightsCacheAndWorkingValues) {
   const ModelFacts model = examine_model(golden("llama3_bf16")).value();
   const MemoryNeed one = memory_need(model.program, model.storage, 64, 1);

@@ -15,7 +15,7 @@ void expect_explains(double seconds, double published) {
 }
 
 // Qwen3-8B in BF16 on two 910B: decode of 32 sequences at context 1536 in 15.4 ms, prefill of
-// 8 x 1024 in 438 ms (published with a performance model for Ascend).
+// 8 x 1024 in 438 ms (the baseline of a performance model for Ascend).
 TEST(Published, Qwen3OnTwo910B) {
   LOTSE_NEED_DATA();
   const Program program = program_of("Qwen--Qwen3-8B");
