@@ -207,10 +207,10 @@ INSTANTIATE_TEST_SUITE_P(Isa, CpuDevice,
                                           testing::Values(WeightFormat::f32, WeightFormat::bf16,
                                                           WeightFormat::w8a8),
                                           testing::Values(DType::f32, DType::bf16)),
-                         [](const testing::TestParamInfo<Case>& info) {
-                           return std::string(std::get<0>(info.param).kernels->name) + "_" +
-                                  std::string(name(std::get<1>(info.param))) + "_cache_" +
-                                  std::string(name(std::get<2>(info.param)));
+                         [](const testing::TestParamInfo<Case>& instance) {
+                           return std::string(std::get<0>(instance.param).kernels->name) + "_" +
+                                  std::string(name(std::get<1>(instance.param))) + "_cache_" +
+                                  std::string(name(std::get<2>(instance.param)));
                          });
 
 TEST_P(CpuDevice, MatchesTheReferenceDevice) {

@@ -169,9 +169,9 @@ INSTANTIATE_TEST_SUITE_P(Isa, Linears,
                                           testing::Values(WeightFormat::f32, WeightFormat::f16,
                                                           WeightFormat::bf16, WeightFormat::w8a8,
                                                           WeightFormat::w4a16, WeightFormat::w4a8)),
-                         [](const testing::TestParamInfo<Format>& info) {
-                           return std::string(std::get<0>(info.param).kernels->name) + "_" +
-                                  std::string(name(std::get<1>(info.param)));
+                         [](const testing::TestParamInfo<Format>& instance) {
+                           return std::string(std::get<0>(instance.param).kernels->name) + "_" +
+                                  std::string(name(std::get<1>(instance.param)));
                          });
 
 TEST_P(Linears, RandomShapesMatchTheReference) {
