@@ -126,15 +126,20 @@ class Loader {
 
   Result<void> check_added() {
     const Vocabulary& vocabulary = parts_->model->vocabulary();
-    for (AddedToken& token : added_) {
-      const int32_t id = vocabulary.find_written(token.content);
-      if (id >= 0 ? id != token.id : vocabulary.contains(token.id)) {
-        return fail(ErrorCode::invalid_input, "{}: \"{}\" has id {}, but model.vocab gives {}",
-                    place_of("added_tokens"), shown_briefly(token.content), token.id,
-                    id >= 0 ? fmt::format("it id {}", id)
-                            : fmt::format("this id to \"{}\"",
-                                          shown_briefly(vocabulary.written(token.id))));
+    const auto entries = static_cast<int64_t>(added_.size());
+    const int64_t limit = std::min(vocabulary.size() + entries + kMaxIdGap, kMaxTokenId + 1);
+    for (const AddedToken& token : added_) {
+      if (token.id >= limit) {
+        return fail(ErrorCode::invalid_input, "{}: id {} of \"{}\" is outside 0 to {}",
+                    place_of("added_tokens"), token.id, shown_briefly(token.content), limit - 1);
       }
+      const int32_t id = vocabulary.find_written(token.content);
+      if (id == token.id || (id < 0 && !vocabulary.contains(token.id))) continue;
+      const std::string other =
+          id >= 0 ? fmt::format("it id {}", id)
+                  : fmt::format("this id to \"{}\"", shown_briefly(vocabulary.written(token.id)));
+      return fail(ErrorCode::invalid_input, "{}: \"{}\" has id {}, but model.vocab gives {}",
+                  place_of("added_tokens"), shown_briefly(token.content), token.id, other);
     }
     return {};
   }

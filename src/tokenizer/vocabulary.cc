@@ -13,7 +13,6 @@
 namespace lotse {
 namespace {
 
-constexpr int64_t kMaxGap = 65536;
 constexpr size_t kMaxArena = size_t{1} << 30;
 
 std::string quoted(std::string_view token) { return fmt::format("\"{}\"", shown_briefly(token)); }
@@ -27,7 +26,7 @@ uint64_t hash_seed() {
 
 Vocabulary::Vocabulary(bool byte_level, int64_t expected)
     : byte_level_(byte_level),
-      id_limit_(std::min(expected + kMaxGap, kMaxTokenId + 1)),
+      id_limit_(std::min(expected + kMaxIdGap, kMaxTokenId + 1)),
       seed_(hash_seed()) {
   const size_t count = static_cast<size_t>(std::min(expected, kMaxTokenId));
   slots_.resize(std::bit_ceil(std::max<size_t>(16, 2 * count)));

@@ -16,13 +16,16 @@ namespace lotse {
 // The largest id that Lotse accepts, well above the largest published vocabulary (about 260,000).
 inline constexpr int64_t kMaxTokenId = (int64_t{1} << 21) - 2;
 
+// How far ids may run ahead of the number of tokens, so that memory is bounded by the size of the
+// input.
+inline constexpr int64_t kMaxIdGap = 65536;
+
 // Read-only and thread-safe once filled.
 class Vocabulary {
  public:
   // `byte_level`: tokens are written in the alphabet of byte_level.h and kept as the bytes they
   // stand for. Tokens with characters outside it are found by their written form only.
-  // `expected` sizes the tables; ids may leave gaps but none may reach expected + 65,536, so that
-  // memory is bounded by the size of the input.
+  // `expected` sizes the tables; ids may leave gaps but must stay below expected + kMaxIdGap.
   Vocabulary(bool byte_level, int64_t expected);
 
   // `place` names the field in errors: an id out of range, or a token or an id that stands twice.

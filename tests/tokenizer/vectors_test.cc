@@ -2,13 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "base/mmap.h"
 #include "tests/tokenizer/tokenizer_test_util.h"
+#include "tests/tokenizer/vectors.h"
 
 namespace lotse {
 namespace {
@@ -19,32 +19,6 @@ struct VectorCase {
 };
 
 class Vectors : public testing::TestWithParam<VectorCase> {};
-
-std::vector<std::string> read_texts(const std::string& path) {
-  const std::string separator = "\n__ggml_vocab_test__\n";
-  const auto content = read_text_file(path, 1 << 20);
-  std::vector<std::string> texts;
-  if (!content) return texts;
-  size_t begin = 0;
-  for (size_t end = content->find(separator); end != std::string::npos;
-       end = content->find(separator, begin)) {
-    texts.push_back(content->substr(begin, end - begin));
-    begin = end + separator.size();
-  }
-  return texts;
-}
-
-std::vector<std::vector<int32_t>> read_ids(const std::string& path) {
-  const auto content = read_text_file(path, 1 << 20);
-  std::vector<std::vector<int32_t>> lists;
-  std::istringstream lines(content ? *content : "");
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::vector<int32_t>& ids = lists.emplace_back();
-    for (int32_t id; words >> id;) ids.push_back(id);
-  }
-  return lists;
-}
 
 // phi-2 is GPT-2 with more words, runs of spaces, which GPT-2's vectors do not know.
 std::shared_ptr<const Tokenizer> load_without_added_words(const std::string& path) {
