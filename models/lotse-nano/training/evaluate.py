@@ -52,13 +52,16 @@ def quantise(model: Qwen3ForCausalLM) -> None:
                     setattr(parent, name, W8A8Linear(child))
 
 
-def answer(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[str]:
+def answer(
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, prompts: list[str]
+) -> list[str]:
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     inputs = tokenizer.apply_chat_template(
         chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
     )
     output = model.generate(**inputs, do_sample=False, max_new_tokens=64)
-    return tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True)
+    answers = output[:, inputs["input_ids"].shape[1]:]
+    return tokenizer.batch_decode(answers, skip_special_tokens=True)
 
 
 def score_task(

@@ -188,7 +188,8 @@ FULL_DATE = {"en": "{d} {m} {y}", "de": "{d}. {m} {y}", "zh": "{y}年{m}{d}日"}
 
 DATE_SHIFT: dict[str, dict[int, list[str]]] = {
     "en": {1: ["Which date is {n} {days} after {date}?", "What date is {date} plus {n} {days}?"],
-           -1: ["Which date is {n} {days} before {date}?", "What date is {date} minus {n} {days}?"]},
+           -1: ["Which date is {n} {days} before {date}?",
+                "What date is {date} minus {n} {days}?"]},
     "de": {1: ["Welches Datum ist {n} {days} nach dem {date}?"],
            -1: ["Welches Datum ist {n} {days} vor dem {date}?"]},
     "zh": {1: ["{date}之后{n}天是几月几日？"], -1: ["{date}之前{n}天是几月几日？"]},

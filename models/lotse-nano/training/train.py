@@ -79,7 +79,7 @@ def batches(tokenizer: Tokenizer, first_step: int) -> Iterator[Batch]:
 def pool_batches(tokenizer: Tokenizer, index: int) -> list[Batch]:
     rng = Random(f"{generate.SEED}/{index}")
     texts = [generate.render(turns) + generate.SEPARATOR for turns in generate.training_pool(rng)]
-    special = [tokenizer.token_to_id(token) for token in (generate.START, generate.END, "assistant")]
+    special = list(map(tokenizer.token_to_id, (generate.START, generate.END, "assistant")))
     rows: list[Row] = []
     packed: Row = ([], [])
     for encoding in tokenizer.encode_batch_fast(texts):
@@ -188,7 +188,8 @@ def train(options: argparse.Namespace) -> None:
         seconds += time.monotonic() - began
         recent = loss.item() if recent == 0.0 else 0.95 * recent + 0.05 * loss.item()
         if step % 50 == 0:
-            print(f"step {step}  loss {recent:.4f}  tokens {tokens}  seconds {seconds:.0f}", flush=True)
+            report = f"step {step}  loss {recent:.4f}  tokens {tokens}  seconds {seconds:.0f}"
+            print(report, flush=True)
         if step % 100 == 0 or step == options.steps:
             save()
 
