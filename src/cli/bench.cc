@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/json.h"
+#include "base/thread_pool.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
 #include "device/cpu/limits.h"
@@ -138,10 +139,11 @@ Result<Figure> bench_prefill(Engine& engine, const BenchOptions& options) {
 }
 
 Result<std::vector<Figure>> bench_decode(Engine& engine, const BenchOptions& options) {
+  const cpu::KernelTable& kernels = *LOTSE_TRY(cpu::choose_kernels());
   std::vector<double> rates;
   std::vector<double> limits;
   for (int64_t i = 0; i < options.repeat; ++i) {
-    limits.push_back(cpu::measure_read_bandwidth(thread_count(options)) / 1e9);
+    limits.push_back(LOTSE_TRY(cpu::measure_read_bandwidth(kernels, thread_count(options))) / 1e9);
     BatchDecoder decoder(engine, options.batch, options.depth);
     LOTSE_TRY(decoder.step());
     const auto start = Clock::now();
@@ -156,24 +158,29 @@ Result<std::vector<Figure>> bench_decode(Engine& engine, const BenchOptions& opt
                              {label + " memory", steps * bytes / 1e9, "GB/s", median(limits)}};
 }
 
-std::vector<Figure> machine_limits(const BenchOptions& options) {
+Result<std::vector<Figure>> machine_limits(const BenchOptions& options) {
   const int threads = thread_count(options);
+  const cpu::KernelTable& kernels = *LOTSE_TRY(cpu::choose_kernels());
   std::vector<Figure> figures;
   if (options.memory) {
-    figures.push_back({fmt::format("memory read, {} threads", threads),
-                       cpu::measure_read_bandwidth(threads) / 1e9, "GB/s", 0});
+    const double read = LOTSE_TRY(cpu::measure_read_bandwidth(kernels, threads));
+    figures.push_back({fmt::format("memory read, {} threads", threads), read / 1e9, "GB/s", 0});
   }
   if (options.peak) {
-    for (const cpu::Peak& peak : cpu::measure_peaks(threads)) {
+    const cpu::PeakRates peak = cpu::measure_peaks(kernels, threads);
+    const auto add = [&](const char* unit, double rate, const char* shown) {
       figures.push_back(
-          {fmt::format("{}, {} threads", peak.name, threads), peak.per_second / 1e9, peak.unit, 0});
-    }
+          {fmt::format("{} multiply-add, {} threads", unit, threads), rate / 1e9, shown, 0});
+    };
+    add("f32", peak.f32, "GFLOP/s");
+    add("bf16", peak.bf16, "GFLOP/s");
+    add("int8", peak.int8, "GOP/s");
   }
   return figures;
 }
 
 Result<int> bench(BenchOptions options) {
-  std::vector<Figure> figures = machine_limits(options);
+  std::vector<Figure> figures = LOTSE_TRY(machine_limits(options));
   if (!options.model.empty()) {
     const int64_t each = options.depth + options.gen + 2;
     options.engine.context = std::max(options.prompt, each * options.batch) + 64 * options.batch;

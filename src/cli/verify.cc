@@ -111,8 +111,11 @@ void judge(Report& report) {
 void print_operators(const Report& report, int64_t rows) {
   std::vector<const OperatorDeparture*> sorted;
   for (const OperatorDeparture& d : report.operators) sorted.push_back(&d);
-  std::ranges::stable_sort(sorted, [](const OperatorDeparture* a, const OperatorDeparture* b) {
-    return a->same_inputs.relative_error > b->same_inputs.relative_error;
+  // Equal departures stay in program order.
+  std::ranges::sort(sorted, [](const OperatorDeparture* a, const OperatorDeparture* b) {
+    const double left = a->same_inputs.relative_error;
+    const double right = b->same_inputs.relative_error;
+    return left > right || (left == right && a < b);
   });
   fmt::print("{:<28} {:<17} {:>10} {:>10} {:>10} {:>10}\n", "largest departures", "operator",
              "cosine", "rel. error", "tolerance", "in flow");

@@ -94,6 +94,7 @@ Result<Model> load_model(const Checkpoint& checkpoint, int64_t context) {
   model.context = context > 0 ? std::min(context, longest) : longest;
   model.program = LOTSE_TRY(record_program(model.config, model.context));
   model.weights = LOTSE_TRY(bind_weights(model.program, *checkpoint.weights, model.quantisation));
+  for (const Weight& weight : model.weights) model.formats.push_back(weight.parts.front().format);
   return model;
 }
 

@@ -23,7 +23,8 @@ struct Model {
   Quantisation quantisation;
   int64_t context = 0;  // positions that the program is recorded for
   Program program;
-  std::vector<Weight> weights;  // one for each of program.weights
+  std::vector<WeightFormat> formats;  // of each of program.weights: its first part's
+  std::vector<Weight> weights;        // one for each of program.weights
 };
 
 // Binds a checkpoint. `context` is clamped to the model's own maximum; 0 means that maximum.
