@@ -8,7 +8,7 @@ CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-
 SOURCES = $(shell git ls-files '*.cc' '*.h' '*.inc')
 
 # The folders whose code reads files that others made.
-PARSERS := base tensor checkpoint tokenizer chip model
+PARSERS := base tensor checkpoint tokenizer chat_template chip model
 
 # Clones and worktrees share compiled objects.
 export CCACHE_BASEDIR := $(CURDIR)

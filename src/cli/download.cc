@@ -4,10 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cmath>
 #include <cstring>
-#include <thread>
 #include <vector>
 
 #include "base/atomic_file.h"
@@ -117,14 +114,9 @@ Result<HttpReply> request_rest(HttpClient& http, const Hub& hub, const std::stri
                   });
 }
 
-void wait_before_retry(const DownloadOptions& options, int attempt) {
-  const double seconds = options.first_wait_seconds * std::exp2(attempt);
-  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
-}
-
 // Requests until the file is whole.
 Result<void> complete(HttpClient& http, const Hub& hub, const HubModel& model, const HubFile& file,
-                      PartialFile& partial, const DownloadOptions& options,
+                      PartialFile& partial, const RetryPolicy& retry,
                       const std::function<void(int64_t)>& on_progress) {
   const std::string url = hub.file_url(model, file);
   int failures = 0;
@@ -143,12 +135,12 @@ Result<void> complete(HttpClient& http, const Hub& hub, const HubModel& model, c
       reply.transient = true;
     }
     if (partial.size() > before) failures = 0;
-    if (!reply.transient || failures == options.retries) {
+    if (!reply.transient || failures == retry.retries) {
       Error error = hub_error(hub, model.repository, reply);
       error.message = fmt::format("{}: {}", file.path, error.message);
       return std::unexpected(std::move(error));
     }
-    wait_before_retry(options, failures++);
+    retry.wait(failures++);
   }
   return {};
 }
@@ -177,8 +169,7 @@ int64_t partial_bytes(const fs::path& path) {
 }
 
 Result<void> download_file(HttpClient& http, const Hub& hub, const HubModel& model,
-                           const HubFile& file, const fs::path& path,
-                           const DownloadOptions& options,
+                           const HubFile& file, const fs::path& path, const RetryPolicy& retry,
                            const std::function<void(int64_t)>& on_progress) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
@@ -191,12 +182,12 @@ Result<void> download_file(HttpClient& http, const Hub& hub, const HubModel& mod
   // Without a hash nothing tells whether the beginning belongs to the same version of the file.
   if (file.sha256.empty() || partial.size() > file.size) LOTSE_TRY(partial.restart());
   const bool continued = partial.size() > 0;
-  LOTSE_TRY(complete(http, hub, model, file, partial, options, on_progress));
+  LOTSE_TRY(complete(http, hub, model, file, partial, retry, on_progress));
   if (file.sha256.empty()) return partial.commit();
   std::string digest = partial.digest();
   if (digest != file.sha256 && continued) {
     LOTSE_TRY(partial.restart());
-    LOTSE_TRY(complete(http, hub, model, file, partial, options, on_progress));
+    LOTSE_TRY(complete(http, hub, model, file, partial, retry, on_progress));
     digest = partial.digest();
   }
   if (digest == file.sha256) return partial.commit();

@@ -8,12 +8,6 @@
 
 namespace lotse::cli {
 
-struct DownloadOptions {
-  int retries =
-      5;  // of a request that failed for a reason that may pass; progress resets the count
-  double first_wait_seconds = 0.5;  // doubles with each retry
-};
-
 // Whether `path` holds the file already: of the hub's size, and its SHA-256 where the hub names
 // one.
 Result<bool> is_complete(const std::filesystem::path& path, const HubFile& file);
@@ -22,11 +16,12 @@ Result<bool> is_complete(const std::filesystem::path& path, const HubFile& file)
 int64_t partial_bytes(const std::filesystem::path& path);
 
 // Downloads into `path`.partial, continuing what is there, checks size and SHA-256, and renames.
-// `on_progress` is told the bytes that the file has so far. Errors name the file; a file that
-// arrived wrong is removed.
+// Progress
+// resets the count of retries; `on_progress` is told the bytes that the file has so far. Errors
+// name the file; a file that arrived wrong is removed.
 Result<void> download_file(HttpClient& http, const Hub& hub, const HubModel& model,
                            const HubFile& file, const std::filesystem::path& path,
-                           const DownloadOptions& options,
+                           const RetryPolicy& retry,
                            const std::function<void(int64_t)>& on_progress);
 
 }  // namespace lotse::cli

@@ -3,8 +3,11 @@
 #include <curl/curl.h>
 
 #include <charconv>
+#include <chrono>
+#include <cmath>
 #include <mutex>
 #include <string_view>
+#include <thread>
 
 namespace lotse::cli {
 namespace {
@@ -77,6 +80,11 @@ void initialise_once() {
 }
 
 }  // namespace
+
+void RetryPolicy::wait(int retry) const {
+  const double seconds = first_wait_seconds * std::exp2(retry);
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
 
 struct HttpClient::Handle {
   CURL* curl = nullptr;

@@ -28,6 +28,15 @@ struct HttpReply {
   bool transient = false;              // the same request may well succeed later
 };
 
+// How often a request that failed for a reason that may pass is made again, and after what waits.
+struct RetryPolicy {
+  int retries = 5;
+  double first_wait_seconds = 0.5;  // doubles with each retry
+
+  // Sleeps before retry number `retry`, counted from 0.
+  void wait(int retry) const;
+};
+
 // Takes the body in pieces; `reply` has its status and range. An error ends the transfer.
 using BodySink =
     std::function<Result<void>(const HttpReply& reply, std::span<const std::byte> piece)>;

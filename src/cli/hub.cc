@@ -141,6 +141,17 @@ Result<HubModel> read_listing(const std::string& text, const std::string& url,
   return model;
 }
 
+// Gathers a listing in `text`, which must outlive the sink.
+BodySink collect(std::string& text, const std::string& url) {
+  return [&text, url](const HttpReply&, std::span<const std::byte> piece) -> Result<void> {
+    if (std::ssize(text) + std::ssize(piece) > kLargestListing) {
+      return fail(ErrorCode::limit, "{}: the list of files exceeds {} bytes", url, kLargestListing);
+    }
+    text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    return {};
+  };
+}
+
 Result<void> check_names(const std::string& repository, const std::string& revision) {
   static const std::regex kRepository("[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*");
   static const std::regex kRevision("[A-Za-z0-9][A-Za-z0-9_./-]*");
@@ -235,22 +246,19 @@ bool is_safe_path(const std::string& path) {
 }
 
 Result<HubModel> list_model(HttpClient& http, const Hub& hub, const std::string& repository,
-                            const std::string& revision) {
+                            const std::string& revision, const RetryPolicy& retry) {
   LOTSE_TRY(check_names(repository, revision));
   const std::string url = fmt::format("{}/api/models/{}/revision/{}?blobs=true", hub.endpoint,
                                       repository, HttpClient::escape(revision));
-  std::string text;
-  const HttpReply reply = LOTSE_TRY(http.get(
-      {url, hub.token}, [&](const HttpReply&, std::span<const std::byte> piece) -> Result<void> {
-        if (std::ssize(text) + std::ssize(piece) > kLargestListing) {
-          return fail(ErrorCode::limit, "{}: the list of files exceeds {} bytes", url,
-                      kLargestListing);
-        }
-        text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
-        return {};
-      }));
-  if (!reply.failure.empty()) return std::unexpected(hub_error(hub, repository, reply));
-  return read_listing(text, url, repository, revision);
+  for (int retries = 0;; ++retries) {
+    std::string text;
+    const HttpReply reply = LOTSE_TRY(http.get({url, hub.token}, collect(text, url)));
+    if (reply.failure.empty()) return read_listing(text, url, repository, revision);
+    if (!reply.transient || retries == retry.retries) {
+      return std::unexpected(hub_error(hub, repository, reply));
+    }
+    retry.wait(retries);
+  }
 }
 
 Result<std::vector<HubFile>> choose_files(const HubModel& model,

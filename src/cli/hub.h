@@ -35,7 +35,7 @@ struct Hub {
 // Lists a repository at a revision. Errors: invalid_input for a name that is none, io when the hub
 // cannot be reached, not_found or unsupported for what it refuses, with what to do next.
 Result<HubModel> list_model(HttpClient& http, const Hub& hub, const std::string& repository,
-                            const std::string& revision);
+                            const std::string& revision, const RetryPolicy& retry);
 
 // What `pull` downloads: configuration, tokenizer and licence, and the weights: safetensors where
 // there are any, else PyTorch files, else the only GGUF; or, with `patterns`, the files whose path

@@ -1,6 +1,8 @@
 // lotse: brings models trained on Nvidia hardware safely onto other hardware.
 #include <fmt/core.h>
 
+#include <new>
+
 #include "cli/cli.h"
 
 namespace {
@@ -9,16 +11,28 @@ using lotse::cli::Commands;
 
 void add_all(Commands& commands) {
   using namespace lotse::cli;
-  for (const auto add : {add_completion}) {
+  for (const auto add : {add_inspect, add_port, add_verify, add_run, add_eval, add_bench, add_pull,
+                         add_synth, add_tokenize, add_doctor, add_completion}) {
     add(commands);
   }
 }
 
-int run_command(const Commands& commands) {
-  const auto result = commands.action();
-  if (result) return *result;
-  fmt::print(stderr, "lotse: {}\n", result.error().message);
+int fail_with(const std::string& message) {
+  fmt::print(stderr, "lotse: {}\n", message);
   return lotse::cli::kFailed;
+}
+
+int run_command(const Commands& commands) {
+  try {
+    const auto result = commands.action();
+    if (!result) return fail_with(result.error().message);
+    if (std::fflush(stdout) != 0) return fail_with("cannot write standard output");
+    return *result;
+  } catch (const std::bad_alloc&) {
+    return fail_with("out of memory; `lotse doctor` shows what there is");
+  } catch (const std::exception& error) {
+    return fail_with(error.what());
+  }
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct PullOptions {
   std::string model;
   std::string revision = "main";
   std::vector<std::string> include;
-  DownloadOptions download;
+  RetryPolicy retry;
   bool json = false;
 };
 
@@ -73,11 +73,11 @@ Result<void> check_space(const std::vector<HubFile>& files, const fs::path& dire
 
 Result<void> download_all(HttpClient& http, const Hub& hub, const HubModel& model,
                           const std::vector<HubFile>& files, const fs::path& directory,
-                          const DownloadOptions& options) {
+                          const RetryPolicy& retry) {
   Progress progress(model.repository, total_bytes(files), true);
   int64_t before = 0;
   for (const HubFile& file : files) {
-    LOTSE_TRY(download_file(http, hub, model, file, directory / file.path, options,
+    LOTSE_TRY(download_file(http, hub, model, file, directory / file.path, retry,
                             [&](int64_t bytes) { progress.update(before + bytes, file.path); }));
     before += std::max<int64_t>(file.size, 0);
   }
@@ -87,13 +87,14 @@ Result<void> download_all(HttpClient& http, const Hub& hub, const HubModel& mode
 Result<int> pull(const PullOptions& options) {
   HttpClient http;
   const Hub hub = Hub::from_environment();
-  const HubModel model = LOTSE_TRY(list_model(http, hub, options.model, options.revision));
+  const HubModel model =
+      LOTSE_TRY(list_model(http, hub, options.model, options.revision, options.retry));
   const auto files = LOTSE_TRY(choose_files(model, options.include));
   const fs::path directory = models_directory() / options.model;
   auto missing = LOTSE_TRY(missing_files(files, directory));
   hide_while_incomplete(files, directory, missing);
   LOTSE_TRY(check_space(missing, directory));
-  LOTSE_TRY(download_all(http, hub, model, missing, directory, options.download));
+  LOTSE_TRY(download_all(http, hub, model, missing, directory, options.retry));
   if (options.json) {
     Json names = Json::array();
     for (const HubFile& file : files) names.push_back(file.path);
@@ -127,7 +128,7 @@ void add_pull(Commands& commands) {
   app->add_option("--include", options->include,
                   "Glob of the weight files to take instead of the default; may be repeated")
       ->allow_extra_args(false);
-  app->add_option("--retries", options->download.retries, "Attempts after a failed one")
+  app->add_option("--retries", options->retry.retries, "Attempts after a failed one")
       ->check(CLI::Range(0, 20))
       ->capture_default_str();
   app->add_flag("--json", options->json, "Print one JSON object when done");
