@@ -17,5 +17,5 @@ show() {
 show inspect "$model" --target ascend-910c
 show port "$model" "$ported" --target ascend-910c --quant w8a8
 # So small a model is fastest on one thread.
-show verify "$ported" --against "$model" --threads 1
+show verify "$ported" --against "$model" --questions 100 --threads 1
 show run "$ported" -p 'What is 17 plus 25?'

@@ -31,6 +31,7 @@ struct VerifyOptions {
   std::string original_device = "cpu";
   int64_t tokens = 1024;
   int64_t rows = 10;
+  int64_t questions = 1 << 20;
   int threads = 0;
   bool json = false;
 };
@@ -209,6 +210,17 @@ Result<TaskScore> ask(Engine& engine, const std::vector<TaskQuestion>& questions
   });
 }
 
+// At most `count` questions, spread evenly over the task so that every category is asked.
+std::vector<TaskQuestion> spread(const std::vector<TaskQuestion>& all, int64_t count) {
+  const int64_t total = std::ssize(all);
+  if (count >= total) return all;
+  std::vector<TaskQuestion> chosen;
+  for (int64_t i = 0; i < count; ++i) {
+    chosen.push_back(all[static_cast<size_t>(i * total / count)]);
+  }
+  return chosen;
+}
+
 Result<void> compare_models(const VerifyOptions& options, Engine& ported, Report& report) {
   const auto original =
       LOTSE_TRY(open_engine(options.original, options.original_device, options.threads));
@@ -225,8 +237,8 @@ Result<void> compare_models(const VerifyOptions& options, Engine& ported, Report
                                    [&](int64_t done) { progress.update(done); }));
   std::filesystem::path task = options.task;
   if (task.empty()) task = LOTSE_TRY(find_model(options.original)) / "task.jsonl";
-  if (!options.task.empty() || std::filesystem::exists(task)) {
-    const auto questions = LOTSE_TRY(read_task(task));
+  if (options.questions > 0 && (!options.task.empty() || std::filesystem::exists(task))) {
+    const auto questions = spread(LOTSE_TRY(read_task(task)), options.questions);
     report.task_original = LOTSE_TRY(ask(*original, questions, "asking the original"));
     report.task_ported = LOTSE_TRY(ask(ported, questions, "asking the port"));
   }
@@ -268,6 +280,9 @@ void add_verify(Commands& commands) {
   app->add_option("--task", options->task,
                   "JSON lines of questions; default: the model's "
                   "task.jsonl if it has one");
+  app->add_option("--questions", options->questions,
+                  "Most questions of the task, spread evenly; 0: none; default: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   app->add_option("--tokens", options->tokens, "Most tokens of the text to compare on")
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();
