@@ -1,6 +1,8 @@
 # What `make install` and `make package` put in place: the program, completion for three shells, the
 # bundled model and the licence. Completion is printed by the program itself.
 include(GNUInstallDirs)
+# What is installed is built by name; the tests are not built for it.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 
 set(manual ${PROJECT_BINARY_DIR}/manual)
 foreach(shell bash zsh fish)
@@ -31,8 +33,4 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
-# CPack installs what is built; it must not build the tests first.
-set(CPACK_CMAKE_GENERATOR Ninja)
-set(CPACK_INSTALL_CMAKE_PROJECTS "")
-set(CPACK_INSTALL_SCRIPTS ${PROJECT_BINARY_DIR}/cmake_install.cmake)
 include(CPack)
