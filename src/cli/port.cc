@@ -68,6 +68,13 @@ void print_worst(const Manifest& manifest) {
   }
 }
 
+bool has_tokenizer(const Manifest& manifest) {
+  return std::ranges::any_of(manifest.files, [](const ArtifactFile& file) {
+    return file.name == "tokenizer.json" || file.name == "tokenizer.model" ||
+           file.name == "vocab.txt" || file.name == "vocab.json";
+  });
+}
+
 void print_summary(const PortArguments& arguments, const PortResult& result, double seconds) {
   const Manifest& manifest = result.manifest;
   int64_t in = 0;
@@ -90,6 +97,11 @@ void print_summary(const PortArguments& arguments, const PortResult& result, dou
              in > 0 ? 100 * static_cast<double>(out) / static_cast<double>(in) : 100.0,
              manifest.tensors.size(), formats_of(manifest));
   print_worst(manifest);
+  if (!has_tokenizer(manifest)) {
+    fmt::print(
+        "  no tokenizer: the source has no tokenizer.json beside it; put one there and port "
+        "again\n");
+  }
   fmt::print("  every tensor and the SHA-256 of every file: {}/{}\n", arguments.out, kManifestName);
 }
 

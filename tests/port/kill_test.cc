@@ -128,7 +128,9 @@ TEST(PortKilled, AtAnySystemCallLeavesOutAbsentOrValidAndResumes) {
     }
     // The unfinished folder passes for an artifact only when nothing but its name is missing.
     const fs::path partial = out.string() + ".partial";
-    if (check_artifact(partial)) EXPECT_EQ(contents(partial), expected);
+    if (check_artifact(partial)) {
+      EXPECT_EQ(contents(partial), expected);
+    }
     EXPECT_EQ(contents(model), model_before);
 
     const auto again = port(model, out, settings);

@@ -39,7 +39,9 @@ TEST_F(PortTest, CopiesCompanionsByteForByteAndLeavesTheModelAlone) {
   }
   EXPECT_EQ(contents(model_), before);
   for (const auto& [name, bytes] : contents(out_)) {
-    if (name.ends_with(".safetensors")) EXPECT_LT(bytes.size(), size_t{24'000}) << name;
+    if (name.ends_with(".safetensors")) {
+      EXPECT_LT(bytes.size(), size_t{24'000}) << name;
+    }
   }
 }
 

@@ -188,11 +188,13 @@ TEST_P(RoundTrip, BindsWhatTheFormatDefinesAndStaysClose) {
   EXPECT_LT(kl, GetParam().kl);
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, RoundTrip, testing::ValuesIn(kCases), [](const auto& info) {
-  std::string name = info.param.model + "_" + std::string(lotse::name(info.param.format));
-  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-});
+std::string case_name(const testing::TestParamInfo<Case>& tested) {
+  std::string text = tested.param.model + "_" + std::string(name(tested.param.format));
+  for (char& c : text) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return text;
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, RoundTrip, testing::ValuesIn(kCases), case_name);
 
 }  // namespace
 }  // namespace lotse
