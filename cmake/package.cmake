@@ -1,5 +1,5 @@
-# What `make install` and `make package` put in place: the program, completion for three shells, the
-# bundled model and the licence. Completion is printed by the program itself.
+# What `make install` and `make package` put in place: the program, its manual page, completion for
+# three shells, and the bundled model. Manual and completion are printed by the program itself.
 include(GNUInstallDirs)
 # What is installed is built by name; the tests are not built for it.
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
@@ -11,9 +11,15 @@ foreach(shell bash zsh fish)
     COMMAND lotse completion ${shell} > ${manual}/lotse.${shell}
     DEPENDS lotse)
 endforeach()
-add_custom_target(lotse_manual DEPENDS ${manual}/lotse.bash ${manual}/lotse.zsh ${manual}/lotse.fish)
+add_custom_command(OUTPUT ${manual}/lotse.1
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${manual}
+  COMMAND lotse manual > ${manual}/lotse.1
+  DEPENDS lotse)
+add_custom_target(lotse_manual DEPENDS
+  ${manual}/lotse.1 ${manual}/lotse.bash ${manual}/lotse.zsh ${manual}/lotse.fish)
 
 install(TARGETS lotse RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES ${manual}/lotse.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES ${manual}/lotse.bash RENAME lotse
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 install(FILES ${manual}/lotse.zsh RENAME _lotse

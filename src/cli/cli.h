@@ -38,6 +38,7 @@ void add_completion(Commands& commands);
 void add_doctor(Commands& commands);
 void add_eval(Commands& commands);
 void add_inspect(Commands& commands);
+void add_manual(Commands& commands);
 void add_port(Commands& commands);
 void add_pull(Commands& commands);
 void add_run(Commands& commands);

@@ -4,65 +4,14 @@
 
 #include <algorithm>
 #include <memory>
-#include <sstream>
+#include <utility>
 #include <vector>
 
 #include "cli/cli.h"
+#include "cli/command_facts.h"
 
 namespace lotse::cli {
 namespace {
-
-struct OptionFacts {
-  std::vector<std::string> names;    // "-p", "--prompt"; empty for a positional argument
-  std::string description;           // one line
-  std::vector<std::string> choices;  // what its validator admits, where that is a list
-  bool takes_value = false;
-};
-
-struct CommandFacts {
-  std::string name;
-  std::string description;
-  std::vector<OptionFacts> options;
-};
-
-// The choices of a validator, which CLI11 shows in the type name: "TEXT:{bash,zsh,fish}".
-std::vector<std::string> choices_of(const CLI::Option& option) {
-  const std::string type = option.get_type_name();
-  const size_t open = type.find('{');
-  const size_t close = type.rfind('}');
-  if (open == std::string::npos || close == std::string::npos) return {};
-  std::istringstream list(type.substr(open + 1, close - open - 1));
-  std::vector<std::string> choices;
-  for (std::string choice; std::getline(list, choice, ',');) choices.push_back(choice);
-  return choices;
-}
-
-OptionFacts facts_of(const CLI::Option& option) {
-  OptionFacts facts;
-  for (const std::string& name : option.get_snames()) facts.names.push_back("-" + name);
-  for (const std::string& name : option.get_lnames()) facts.names.push_back("--" + name);
-  facts.description = option.get_description();
-  facts.choices = choices_of(option);
-  facts.takes_value = option.get_items_expected_max() > 0;
-  return facts;
-}
-
-std::vector<CommandFacts> facts_of(CLI::App& app) {
-  std::vector<CommandFacts> commands;
-  for (const CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
-    CommandFacts facts{command->get_name(), command->get_description(), {}};
-    for (const CLI::Option* option : command->get_options()) {
-      facts.options.push_back(facts_of(*option));
-    }
-    for (const CLI::App* group : command->get_subcommands([](const CLI::App*) { return true; })) {
-      for (const CLI::Option* option : group->get_options()) {
-        facts.options.push_back(facts_of(*option));
-      }
-    }
-    commands.push_back(std::move(facts));
-  }
-  return commands;
-}
 
 std::string join(const std::vector<std::string>& words, std::string_view separator = " ") {
   std::string text;
@@ -236,7 +185,7 @@ void add_completion(Commands& commands) {
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   app->callback([&commands, shell] {
     commands.action = [&commands, shell]() -> Result<int> {
-      const auto facts = facts_of(commands.app);
+      const auto facts = command_facts(commands.app);
       const std::string script = *shell == "bash"  ? bash_script(facts)
                                  : *shell == "zsh" ? zsh_script(facts)
                                                    : fish_script(facts);
