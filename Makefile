@@ -13,6 +13,7 @@ PARSERS := base tensor checkpoint tokenizer chat_template chip model
 # Clones and worktrees share compiled objects.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
+export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_file_ctime
 
 .DEFAULT_GOAL := build
 .PHONY: help build deps demo test check-format format check-includes sanitize \
@@ -50,7 +51,8 @@ test:
 	@tools/run_tests.sh $(BUILD)
 
 check-format:
-	clang-format-19 --dry-run -Werror $(SOURCES)
+	@clang-format-19 --dry-run -Werror $(SOURCES)
+	@echo 'format check: $(words $(SOURCES)) files, none to change'
 
 format:
 	clang-format-19 -i $(SOURCES)

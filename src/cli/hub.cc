@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <regex>
+#include <string_view>
 
 #include "base/json.h"
 #include "base/mmap.h"
@@ -152,14 +152,23 @@ BodySink collect(std::string& text, const std::string& url) {
   };
 }
 
+// Letters, digits, and some of "_.-/", beginning with a letter or a digit.
+bool is_name(std::string_view text, std::string_view also) {
+  const auto is_alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  return !text.empty() && is_alphanumeric(text.front()) && std::ranges::all_of(text, [&](char c) {
+    return is_alphanumeric(c) || also.find(c) != std::string_view::npos;
+  });
+}
+
 Result<void> check_names(const std::string& repository, const std::string& revision) {
-  static const std::regex kRepository("[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*");
-  static const std::regex kRevision("[A-Za-z0-9][A-Za-z0-9_./-]*");
-  if (!std::regex_match(repository, kRepository) || !is_safe_path(repository)) {
+  const auto slashes = std::ranges::count(repository, '/');
+  if (slashes != 1 || !is_name(repository, "_.-/") || !is_safe_path(repository)) {
     return fail(ErrorCode::invalid_input, "\"{}\" is no model of the hub; expected ORG/MODEL",
                 repository);
   }
-  if (!std::regex_match(revision, kRevision) || !is_safe_path(revision)) {
+  if (!is_name(revision, "_.-/") || !is_safe_path(revision)) {
     return fail(ErrorCode::invalid_input,
                 "\"{}\" is no revision; expected a branch, a tag or a commit", revision);
   }
@@ -167,10 +176,15 @@ Result<void> check_names(const std::string& repository, const std::string& revis
 }
 
 // A token goes over TLS, or to this machine.
-bool may_carry_token(const std::string& endpoint) {
-  static const std::regex kSafe(
-      "https://.*|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:.*|/.*)?");
-  return std::regex_match(endpoint, kSafe);
+bool may_carry_token(std::string_view endpoint) {
+  if (endpoint.starts_with("https://")) return true;
+  if (endpoint.find('@') != std::string_view::npos) return false;
+  for (const std::string_view local : {"http://localhost", "http://127.0.0.1", "http://[::1]"}) {
+    if (!endpoint.starts_with(local)) continue;
+    const std::string_view rest = endpoint.substr(local.size());
+    if (rest.empty() || rest.front() == ':' || rest.front() == '/') return true;
+  }
+  return false;
 }
 
 std::string read_token() {
