@@ -126,6 +126,19 @@ struct Freer {
 template <class T>
 using Owned = std::unique_ptr<T, Freer>;
 
+// What PCRE2 needs to match, one a thread for all expressions: their searches do not nest within a
+// call of PCRE2, and only the range of the whole match is asked for.
+struct MatchScratch {
+  Owned<pcre2_match_data> match{pcre2_match_data_create(1, nullptr)};
+  Owned<pcre2_match_context> context{pcre2_match_context_create(nullptr)};
+  Owned<pcre2_jit_stack> stack{pcre2_jit_stack_create(32 << 10, 8 << 20, nullptr)};
+
+  MatchScratch() {
+    if (ready()) pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+  bool ready() const { return match && context && stack; }
+};
+
 std::string describe(int error) {
   unsigned char buffer[160] = {};
   pcre2_get_error_message(error, buffer, sizeof buffer);
@@ -139,13 +152,9 @@ class Pcre2Pattern : public Pattern {
 
   Result<void> find(std::string_view text, MatchSink sink) const override {
     if (text.empty()) return {};
-    const Owned<pcre2_match_data> match(pcre2_match_data_create_from_pattern(code_.get(), nullptr));
-    const Owned<pcre2_match_context> context(pcre2_match_context_create(nullptr));
-    const Owned<pcre2_jit_stack> stack(pcre2_jit_stack_create(32 << 10, 8 << 20, nullptr));
-    if (!match || !context || !stack) return fail(ErrorCode::limit, "{}: out of memory", name_);
+    thread_local const MatchScratch scratch;
+    if (!scratch.ready()) return fail(ErrorCode::limit, "{}: out of memory", name_);
     const size_t steps = std::min<size_t>(kStepsPerMatch + kStepsPerByte * text.size(), UINT32_MAX);
-    pcre2_set_match_limit(context.get(), static_cast<uint32_t>(steps));
-    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
     const auto deadline = std::chrono::steady_clock::now() + kBaseTime +
                           kTimePerByte * static_cast<int64_t>(text.size());
 
@@ -156,13 +165,15 @@ class Pcre2Pattern : public Pattern {
       if (++searches % 64 == 0 && std::chrono::steady_clock::now() > deadline) {
         return fail(ErrorCode::limit, "{} takes too long on this text", name_);
       }
+      // Anew each time: the sink may have run another expression.
+      pcre2_set_match_limit(scratch.context.get(), static_cast<uint32_t>(steps));
       const int found = pcre2_match(code_.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK,
-                                    match.get(), context.get());
+                                    scratch.match.get(), scratch.context.get());
       if (found == PCRE2_ERROR_NOMATCH) return {};
       if (found < 0) {
         return fail(ErrorCode::limit, "{} gives up on this text: {}", name_, describe(found));
       }
-      const size_t* range = pcre2_get_ovector_pointer(match.get());
+      const size_t* range = pcre2_get_ovector_pointer(scratch.match.get());
       const size_t begin = range[0];
       const size_t end = range[1];
       // An empty match right after another is no match; the search goes on one character later.

@@ -153,11 +153,12 @@ TEST(Gguf, SentencePieceMergesByScore) {
         text += "abc "[random() % 4];
         symbols.push_back(text.back() == ' ' ? "\u2581" : text.substr(text.size() - 1));
       }
+      const auto ids = tokenizer->encode(text);
+      ASSERT_TRUE(ids);
       std::vector<std::string> tokens;
-      for (const int32_t id : *tokenizer->encode(text))
-        tokens.push_back(tokenizer->id_to_token(id));
+      for (const int32_t id : *ids) tokens.push_back(tokenizer->id_to_token(id));
       ASSERT_EQ(tokens, plain_sentencepiece(symbols, by_token)) << text;
-      ASSERT_EQ(tokenizer->decode(*tokenizer->encode(text), false), text);
+      ASSERT_EQ(tokenizer->decode(*ids, false), text);
     }
   }
 }

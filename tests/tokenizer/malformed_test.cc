@@ -486,7 +486,9 @@ TEST(Malformed, HostileButWellFormed) {
     const auto start = std::clock();
     const auto ids = (*tokenizer)->encode(text);
     EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 1.0) << value;
-    if (!ids) EXPECT_EQ(ids.error().code, ErrorCode::limit) << ids.error().message;
+    if (!ids) {
+      EXPECT_EQ(ids.error().code, ErrorCode::limit) << ids.error().message;
+    }
     const std::vector<int32_t> some = {0, 1, 2, 3, 4, 5, 6, 7, 8};
     (void)(*tokenizer)->decode(some, false);
   }

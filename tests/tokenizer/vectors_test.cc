@@ -58,8 +58,8 @@ INSTANTIATE_TEST_SUITE_P(LlamaCpp, Vectors,
                                          VectorCase{"llama-spm", "llama2"},
                                          VectorCase{"phi-3", "phi-3"}, VectorCase{"gpt-2", "phi-2"},
                                          VectorCase{"bert-bge", "bert-base-uncased"}),
-                         [](const auto& info) {
-                           std::string name = info.param.vectors;
+                         [](const auto& test) {
+                           std::string name = test.param.vectors;
                            for (char& c : name) {
                              if (c == '-') c = '_';
                            }
