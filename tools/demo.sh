@@ -10,7 +10,12 @@ mkdir -p build/demo
 
 # Shows a command as one would type it, then runs it.
 show() {
-  printf '\n\033[1m$ lotse %s\033[0m\n' "$(printf '%q ' "$@")"
+  local word line='$ lotse'
+  for word; do
+    [[ $word =~ ^[A-Za-z0-9_./-]+$ ]] || word="'$word'"
+    line+=" $word"
+  done
+  printf '\n\033[1m%s\033[0m\n' "$line"
   "$lotse" "$@"
 }
 
