@@ -32,9 +32,12 @@ std::unexpected<Error> unknown_family(const std::string& origin, const std::stri
   const std::string_view shown = std::string_view(model_type).substr(0, 64);
   std::vector<std::string_view> names;
   for (const Family& family : families()) names.push_back(family.model_type);
-  const auto closest = std::min_element(names.begin(), names.end(), [&](auto a, auto b) {
-    return edit_distance(a, shown) < edit_distance(b, shown);
-  });
+  // Versions of one name are closer than names that happen to share letters.
+  const auto distance = [&](std::string_view name) {
+    const auto common = std::ranges::mismatch(name, shown).in1 - name.begin();
+    return std::pair(-common, edit_distance(name, shown));
+  };
+  const auto closest = std::ranges::min_element(names, {}, distance);
   return fail(ErrorCode::unsupported,
               "{}: field \"model_type\": \"{}\" is not a supported family; supported are {}; the "
               "closest by name is {}",

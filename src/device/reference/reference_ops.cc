@@ -68,10 +68,15 @@ float scaled_dot(std::span<const int8_t> q, float token_scale, const WeightPart&
 
 float quantise_token(std::span<const float> x, std::vector<int8_t>& q) {
   float largest = 0;
-  for (const float value : x) largest = std::max(largest, std::fabs(value));
+  bool finite = true;
+  for (const float value : x) {
+    finite = finite && std::isfinite(value);
+    largest = std::max(largest, std::fabs(value));
+  }
   q.assign(x.size(), 0);
-  if (largest == 0) return 0;
+  if (!finite) return std::numeric_limits<float>::quiet_NaN();
   const float inverse = 127.0f / largest;
+  if (!std::isfinite(inverse)) return 0;
   for (size_t k = 0; k < x.size(); ++k) {
     q[k] = static_cast<int8_t>(std::clamp(std::nearbyint(x[k] * inverse), -127.0f, 127.0f));
   }

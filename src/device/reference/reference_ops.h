@@ -13,7 +13,8 @@
 namespace lotse::reference {
 
 // Symmetric dynamic quantisation of one token: inverse = 127 / max|x|, q = x · inverse rounded half
-// to even, scale = max|x| / 127, all in fp32. A token of zeros has scale 0 and q = 0.
+// to even, scale = max|x| / 127, all in fp32. A token so small that the inverse overflows counts as
+// zeros: scale 0 and q = 0. A token with a NaN or an infinity has scale NaN.
 float quantise_token(std::span<const float> x, std::vector<int8_t>& q);
 
 // Element (row, column) of a part as the arithmetic of its format sees it: dequantised for f32,

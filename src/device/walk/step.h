@@ -16,9 +16,10 @@ struct StepTime {
 };
 
 // Adds up operator after operator, under tensor parallelism over `devices` (norms and additions of
-// whole rows are done by each, the cache is divided by its heads) with, for more than one, two all-reduces a layer (after attention and after the MLP) over the narrowest link that the
-// devices need. A roofline, not a prediction: no fusion, no overlap, no imbalance. Errors:
-// unsupported when the profile lacks a number that is needed.
+// whole rows are done by each, the cache is divided by its heads) with, for more than one, two
+// all-reduces a layer (after attention and after the MLP) over the narrowest link that the devices
+// need. A roofline, not a prediction: no fusion, no overlap, no imbalance. Errors: unsupported when
+// the profile lacks a number that is needed.
 Result<StepTime> step_time(const Program& program, const Storage& storage, const StepShape& step,
                            const ChipProfile& chip, int64_t devices);
 
