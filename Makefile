@@ -4,7 +4,10 @@
 BUILD := build/release
 PREFIX ?= /usr/local
 LISTS := tools/packages
-CMAKE_FLAGS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-19
+CLANG := -G Ninja -DCMAKE_CXX_COMPILER=clang++-19
+CMAKE_FLAGS := $(CLANG) -DCMAKE_BUILD_TYPE=Release
+SANITIZED := $(CLANG) -DCMAKE_BUILD_TYPE=Sanitized -DCMAKE_CXX_FLAGS_SANITIZED='-O1 -g1' \
+  -DLOTSE_SANITIZE=address,undefined
 SOURCES = $(shell git ls-files '*.cc' '*.h' '*.inc')
 
 # The folders whose code reads files that others made.
@@ -62,8 +65,7 @@ check-includes:
 
 sanitize:
 	@tools/deps.sh install $(LISTS)/build.txt $(LISTS)/test.txt
-	cmake -S . -B build/sanitize $(CMAKE_FLAGS) -DCMAKE_CXX_FLAGS_RELEASE='-O1 -g1' \
-	  -DLOTSE_TESTS=ON -DLOTSE_SANITIZE=address,undefined
+	cmake -S . -B build/sanitize $(SANITIZED) -DLOTSE_TESTS=ON
 	cmake --build build/sanitize --target $(PARSERS:%=%_test)
 	@tools/run_tests.sh build/sanitize $(PARSERS)
 
@@ -83,8 +85,7 @@ check-tidy:
 
 fuzz:
 	@tools/deps.sh install $(LISTS)/build.txt $(LISTS)/test.txt
-	cmake -S . -B build/fuzz $(CMAKE_FLAGS) -DCMAKE_CXX_FLAGS_RELEASE='-O1 -g1' \
-	  -DLOTSE_FUZZ=ON -DLOTSE_SANITIZE=address,undefined
+	cmake -S . -B build/fuzz $(SANITIZED) -DLOTSE_FUZZ=ON
 	cmake --build build/fuzz
 	@tools/run_fuzzers.sh build/fuzz
 
