@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""Counts the cases of GoogleTest's JSON results in a folder, and lists those that did not run."""
+"""Counts the cases of GoogleTest's XML results in a folder, and lists those that did not run."""
 
 import collections
-import json
 import pathlib
 import sys
+import xml.etree.ElementTree
 
 
 def cases(folder):
-    for path in sorted(pathlib.Path(folder).glob("*.json")):
-        for suite in json.loads(path.read_text())["testsuites"]:
-            for case in suite["testsuite"]:
-                yield f"{path.stem}: {suite['name']}.{case['name']}", case
+    for path in sorted(pathlib.Path(folder).glob("*.xml")):
+        for case in xml.etree.ElementTree.parse(path).iter("testcase"):
+            yield f"{path.stem}: {case.get('classname')}.{case.get('name')}", case
 
 
-def reason(case):
+def reason(skipped):
     """The text of GTEST_SKIP() << "not run: …", which follows "file:line" and a newline."""
-    message = case["skipped"][0]["message"].split("\n", 1)[-1].strip()
+    message = skipped.get("message", "").split("\n", 1)[-1].strip()
     return message.removeprefix("not run:").strip() or "no reason given"
 
 
@@ -24,11 +23,12 @@ def main():
     ran, failed = 0, 0
     not_run = collections.defaultdict(list)
     for name, case in cases(sys.argv[1]):
-        if case["result"] == "SKIPPED":
-            not_run[reason(case)].append(name)
+        skipped = case.find("skipped")
+        if skipped is not None:
+            not_run[reason(skipped)].append(name)
         else:
             ran += 1
-            failed += "failures" in case
+            failed += case.find("failure") is not None
     for why, names in sorted(not_run.items()):
         print(f"not run ({why}): {len(names)}")
         for name in names[:20]:

@@ -13,7 +13,7 @@ selection=()
 [[ $# -eq 0 ]] || selection=(-R "^($(IFS='|' && echo "$*"))\$")
 
 status=0
-GTEST_OUTPUT=json:$results/ ASAN_SYMBOLIZER_PATH=/usr/lib/llvm-19/bin/llvm-symbolizer \
+GTEST_OUTPUT=xml:$results/ ASAN_SYMBOLIZER_PATH=/usr/lib/llvm-19/bin/llvm-symbolizer \
   ctest --test-dir "$build" --output-on-failure --no-tests=error --timeout 600 \
   -j "$(nproc)" "${selection[@]}" </dev/null || status=$?
 tools/count_tests.py "$results"
