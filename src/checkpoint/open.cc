@@ -54,10 +54,26 @@ Result<Checkpoint> open_with_config(
   return checkpoint;
 }
 
-Result<std::vector<StoredTensor>> read_safetensors(const fs::path& path, Checkpoint& checkpoint) {
-  SafetensorsFile file = LOTSE_TRY(open_safetensors(path));
+using HashesByFile = std::map<std::string, std::vector<uint64_t>>;
+
+Result<std::vector<StoredTensor>> read_safetensors(const fs::path& path, const HashesByFile& listed,
+                                                   Checkpoint& checkpoint) {
+  const auto mapped = LOTSE_TRY(MappedFile::open(path));
+  SafetensorsFile file = LOTSE_TRY(parse_safetensors(mapped->bytes(), mapped, path.string()));
   checkpoint.metadata.merge(file.metadata);
+  if (const auto hashes = listed.find(path.filename().string()); hashes != listed.end()) {
+    const auto chunks =
+        LOTSE_TRY(CheckedChunks::create(path.string(), mapped->bytes(), hashes->second));
+    for (StoredTensor& tensor : file.tensors) tensor.hashes = chunks;
+  }
   return std::move(file.tensors);
+}
+
+Result<Checkpoint> open_safetensors_checkpoint(const fs::path& path) {
+  const HashesByFile listed = LOTSE_TRY(listed_chunk_hashes(path.parent_path()));
+  return open_with_config(path, "safetensors", [&](const fs::path& shard, Checkpoint& checkpoint) {
+    return read_safetensors(shard, listed, checkpoint);
+  });
 }
 
 Result<std::vector<StoredTensor>> read_torch_zip(const fs::path& path, Checkpoint&) {
@@ -101,7 +117,7 @@ bool is_torch_file(const fs::path& path) {
 Result<Checkpoint> open_file(const fs::path& path) {
   const std::string name = path.filename().string();
   if (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) {
-    return open_with_config(path, "safetensors", read_safetensors);
+    return open_safetensors_checkpoint(path);
   }
   if (name.ends_with(".bin.index.json")) return open_with_config(path, "pytorch", read_torch_zip);
   if (name.ends_with(".json")) return open_config(path);

@@ -37,6 +37,7 @@ class TensorTable : public WeightSource {
     const TensorInfo* found = find(name);
     if (found == nullptr) return missing(name);
     const StoredTensor& stored = stored_[static_cast<size_t>(found - infos_.data())];
+    if (stored.hashes) LOTSE_TRY(stored.hashes->check(stored.bytes));
     Tensor tensor{found->dtype, found->shape, stored.bytes, stored.owner};
     if (stored.prepare) return stored.prepare(tensor);
     return is_aligned(tensor) ? tensor : copy_of(tensor);
@@ -76,6 +77,14 @@ std::unexpected<Error> TensorTable::missing(std::string_view name) const {
 }
 
 }  // namespace
+
+std::vector<std::string> stored_names(std::string_view name) {
+  std::vector<std::string> names = {std::string(name), fmt::format("language_model.{}", name)};
+  if (name.starts_with("model.")) {
+    names.push_back(fmt::format("model.language_model.{}", name.substr(6)));
+  }
+  return names;
+}
 
 const TensorInfo* WeightSource::find(std::string_view name) const {
   const std::vector<TensorInfo>& all = tensors();

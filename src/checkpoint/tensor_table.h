@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "checkpoint/chunk_hashes.h"
 #include "checkpoint/weight_source.h"
 
 namespace lotse {
@@ -19,6 +20,8 @@ struct StoredTensor {
   // Turns the stored bytes (given under info's dtype and shape) into what the model sees, in a new
   // buffer. Empty where the two are the same.
   std::function<Result<Tensor>(const Tensor& stored)> prepare;
+  // What the bytes are checked against when they are read; null where no hashes are known.
+  std::shared_ptr<const CheckedChunks> hashes = nullptr;
 };
 
 // Sorts the tensors by name; two of one name are an error that names both files.

@@ -19,6 +19,10 @@ struct TensorInfo {
   std::string file;   // the file that holds it, for messages
 };
 
+// The names under which a text model's tensor `name` may be stored: its own, then those that it has
+// inside a multimodal checkpoint.
+std::vector<std::string> stored_names(std::string_view name);
+
 // Immutable after opening, hence safe to read from many threads.
 class WeightSource {
  public:

@@ -192,8 +192,6 @@ Result<int> bench(BenchOptions options) {
     if (options.gen > 0) {
       for (Figure& f : LOTSE_TRY(bench_decode(*engine, options))) figures.push_back(std::move(f));
     }
-  } else if (figures.empty()) {
-    return fail(ErrorCode::invalid_input, "give a MODEL, --memory or --peak");
   }
   print(figures, options.json);
   return kOk;
@@ -207,7 +205,8 @@ void add_bench(Commands& commands) {
                                "  lotse bench --memory --peak\n"
                                "  lotse bench MODEL --prompt 512 --gen 64\n"
                                "  lotse bench MODEL --batch 8 --depth 4096 --json\n");
-  app->add_option("MODEL", options->model, "Path, name in the models directory, or ORG/MODEL");
+  CLI::Option* model =
+      app->add_option("MODEL", options->model, "Path, name in the models directory, or ORG/MODEL");
   const auto count = [&](const char* flag, int64_t& value, const char* help, int64_t low) {
     app->add_option(flag, value, help)
         ->check(CLI::Range(low, int64_t{1} << 20))
@@ -225,7 +224,12 @@ void add_bench(Commands& commands) {
                 "Measure memory bandwidth, by the fastest reader known");
   app->add_flag("--peak", options->peak, "Measure peak arithmetic of each unit");
   app->add_flag("--json", options->json, "Print a list of {name, value, unit, limit, ratio}");
-  app->callback([&commands, options] { commands.action = [options] { return bench(*options); }; });
+  app->callback([&commands, options, model] {
+    if (model->empty() && !options->memory && !options->peak) {
+      throw CLI::RequiredError("MODEL, --memory or --peak");
+    }
+    commands.action = [options] { return bench(*options); };
+  });
 }
 
 }  // namespace lotse::cli

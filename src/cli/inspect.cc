@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/target_option.h"
 #include "inspect/report.h"
 
 namespace lotse::cli {
@@ -52,8 +53,6 @@ Result<int> unsupported(const Error& error, const InspectOptions& options) {
 
 Result<int> inspect(InspectOptions options) {
   if (options.targets) return list_targets();
-  if (options.model.empty())
-    return fail(ErrorCode::invalid_input, "give a MODEL or --list-targets");
   std::optional<ChipProfile> chip;
   if (!options.target.empty()) chip = LOTSE_TRY(load_chip(options.target));
   const auto model = examine_model(LOTSE_TRY(find_model(options.model)));
@@ -82,9 +81,10 @@ void add_inspect(Commands& commands) {
       "  lotse inspect config.json --target ascend-910b4 --quant w8a8 --json\n"
       "  lotse inspect MODEL --tensors\n"
       "  lotse inspect --list-targets\n");
-  app->add_option("MODEL", options->model,
-                  "Path (a config.json alone will do), name in the models directory, or ORG/MODEL");
-  app->add_option("--target", options->target, "A chip (see --list-targets), or a profile's .toml");
+  CLI::Option* model = app->add_option(
+      "MODEL", options->model,
+      "Path (a config.json alone will do), name in the models directory, or ORG/MODEL");
+  add_target(app, options->target, "A chip (see --list-targets), or a profile's .toml");
   app->add_option("--context", options->context,
                   "Tokens of each sequence, at most the model's own; default 4096")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 28));
@@ -96,8 +96,10 @@ void add_inspect(Commands& commands) {
   app->add_flag("--tensors", options->tensors, "List the tensors: name, dtype, shape, size");
   app->add_flag("--list-targets", options->targets, "List the chips with their main numbers");
   app->add_flag("--json", options->json, "Print JSON");
-  app->callback(
-      [&commands, options] { commands.action = [options] { return inspect(*options); }; });
+  app->callback([&commands, options, model] {
+    if (model->empty() && !options->targets) throw CLI::RequiredError("MODEL or --list-targets");
+    commands.action = [options] { return inspect(*options); };
+  });
 }
 
 }  // namespace lotse::cli

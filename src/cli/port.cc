@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/target_option.h"
 #include "port/port.h"
 
 namespace lotse::cli {
@@ -145,8 +146,7 @@ void add_port(Commands& commands) {
   auto arguments = std::make_shared<PortArguments>();
   command->add_option("model", arguments->model, "Path, name, or org/model")->required();
   command->add_option("out", arguments->out, "Folder to write; must not exist")->required();
-  command->add_option("--target", arguments->target, "Chip to port to, for example ascend-910c")
-      ->required();
+  add_target(command, arguments->target, "Chip to port to, for example ascend-910c")->required();
   command
       ->add_option(
           "--quant", arguments->quant,

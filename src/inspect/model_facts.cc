@@ -114,16 +114,11 @@ class SourceNames {
   explicit SourceNames(const std::vector<SourceWeight>& weights) {
     for (const SourceWeight& weight : weights) by_name_[weight.name] = &weight;
   }
-  // Under the name itself, or under those that text models have inside multimodal checkpoints.
   const SourceWeight* find(const std::string& name) const {
-    for (const std::string& prefix : {std::string(), std::string("language_model.")}) {
-      if (const auto found = by_name_.find(prefix + name); found != by_name_.end()) {
-        return found->second;
-      }
+    for (const std::string& stored : stored_names(name)) {
+      if (const auto found = by_name_.find(stored); found != by_name_.end()) return found->second;
     }
-    if (!name.starts_with("model.")) return nullptr;
-    const auto found = by_name_.find("model.language_model." + name.substr(6));
-    return found == by_name_.end() ? nullptr : found->second;
+    return nullptr;
   }
 
  private:

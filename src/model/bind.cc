@@ -48,14 +48,9 @@ Result<Scheme> read_scheme(const JsonFields& group) {
   return scheme;
 }
 
-// Tensors under the names that text models have inside multimodal checkpoints.
 std::optional<std::string> resolve(const WeightSource& source, const std::string& name) {
-  if (source.find(name) != nullptr) return name;
-  const std::string wrapped = "language_model." + name;
-  if (source.find(wrapped) != nullptr) return wrapped;
-  if (name.starts_with("model.")) {
-    const std::string inner = "model.language_model." + name.substr(6);
-    if (source.find(inner) != nullptr) return inner;
+  for (std::string& stored : stored_names(name)) {
+    if (source.find(stored) != nullptr) return std::move(stored);
   }
   return std::nullopt;
 }

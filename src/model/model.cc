@@ -28,20 +28,39 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::unexpected<Error> unknown_family(const std::string& origin, const std::string& model_type) {
+// Whether a configuration, of whatever family, routes tokens to experts.
+bool has_experts(const Json& config) {
+  return std::ranges::any_of(
+      std::initializer_list<const char*>{"num_experts", "n_routed_experts", "num_local_experts"},
+      [&](const char* key) { return config.contains(key) && !config[key].is_null(); });
+}
+
+// The supported family that a configuration of an unknown one has most in common with: as sparse,
+// then another version of the name, else the plainest of its kind.
+std::string_view closest_family(const Json& config, std::string_view model_type) {
+  constexpr std::ptrdiff_t kSameName = 3;  // letters that two versions of one name share at least
+  const std::string_view plainest = has_experts(config) ? "qwen3_moe" : "llama";
+  const auto distance = [&](std::string_view name) {
+    const bool is_sparse = name == "qwen3_moe" || name == "mixtral";
+    const auto common = std::ranges::mismatch(name, model_type).in1 - name.begin();
+    const auto shared = common >= kSameName ? common : 0;
+    return std::tuple(is_sparse != has_experts(config), -shared,
+                      shared > 0 ? edit_distance(name, model_type) : size_t{name != plainest});
+  };
+  return std::ranges::min_element(families(), {},
+                                  [&](const Family& family) { return distance(family.model_type); })
+      ->model_type;
+}
+
+std::unexpected<Error> unknown_family(const std::string& origin, const Json& config,
+                                      const std::string& model_type) {
   const std::string_view shown = std::string_view(model_type).substr(0, 64);
   std::vector<std::string_view> names;
   for (const Family& family : families()) names.push_back(family.model_type);
-  // Versions of one name are closer than names that happen to share letters.
-  const auto distance = [&](std::string_view name) {
-    const auto common = std::ranges::mismatch(name, shown).in1 - name.begin();
-    return std::pair(-common, edit_distance(name, shown));
-  };
-  const auto closest = std::ranges::min_element(names, {}, distance);
   return fail(ErrorCode::unsupported,
               "{}: field \"model_type\": \"{}\" is not a supported family; supported are {}; the "
-              "closest by name is {}",
-              origin, shown, fmt::join(names, ", "), *closest);
+              "closest is {}",
+              origin, shown, fmt::join(names, ", "), closest_family(config, shown));
 }
 
 }  // namespace
@@ -60,7 +79,7 @@ Result<ModelConfig> read_model_config(const Json& config, const std::string& ori
     return fail(ErrorCode::invalid_input, "{}: field \"model_type\" is missing", origin);
   }
   const Family* family = find_family(type);
-  if (family == nullptr) return unknown_family(origin, type);
+  if (family == nullptr) return unknown_family(origin, inner.json(), type);
   ModelConfig result = LOTSE_TRY(family->read_config(inner));
   result.model_type = family->model_type;
   if (result.moe.experts * result.layers > 100'000) {

@@ -91,21 +91,6 @@ bool is_inside(const std::string& name) {
          });
 }
 
-Result<std::vector<uint64_t>> read_chunks(const JsonFields& fields) {
-  std::vector<uint64_t> chunks;
-  const auto found = fields.json().find("xxh3");
-  if (found == fields.json().end()) return chunks;
-  for (const Json& item : *found) {
-    const std::string text = item.is_string() ? item.get<std::string>() : "";
-    if (text.size() != 16 || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
-      return fail(ErrorCode::invalid_input, "{}: field \"xxh3\": expected 16 hexadecimal digits",
-                  fields.origin());
-    }
-    chunks.push_back(std::stoull(text, nullptr, 16));
-  }
-  return chunks;
-}
-
 Result<std::vector<ArtifactFile>> read_files(const JsonFields& fields) {
   std::vector<ArtifactFile> files;
   for (const JsonFields& entry : LOTSE_TRY(objects(fields, "files"))) {
@@ -117,7 +102,7 @@ Result<std::vector<ArtifactFile>> read_files(const JsonFields& fields) {
     }
     file.hashes.bytes = LOTSE_TRY(entry.required_integer("bytes", 0, kMaxSize));
     file.hashes.sha256 = LOTSE_TRY(entry.string_or("sha256", ""));
-    file.hashes.chunks = LOTSE_TRY(read_chunks(entry));
+    file.hashes.chunks = LOTSE_TRY(read_chunk_hashes(entry));
     files.push_back(std::move(file));
   }
   return files;

@@ -8,12 +8,11 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "checkpoint/chunk_hashes.h"
 #include "port/hashed_file.h"
 #include "port/quantise.h"
 
 namespace lotse {
-
-inline constexpr const char* kManifestName = "lotse.json";
 
 struct ArtifactFile {
   std::string name;  // relative, "/" between folder and file

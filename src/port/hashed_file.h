@@ -9,11 +9,9 @@
 #include "base/atomic_file.h"
 #include "base/hash.h"
 #include "base/result.h"
+#include "checkpoint/chunk_hashes.h"
 
 namespace lotse {
-
-// Bytes under one XXH3 hash; the last chunk of a file may be shorter.
-inline constexpr int64_t kChunkBytes = int64_t{16} << 20;
 
 struct FileHashes {
   int64_t bytes = 0;

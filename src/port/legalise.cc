@@ -89,11 +89,8 @@ class Planner {
   std::vector<std::string> head_modules_;
 };
 
-// Text models inside multimodal checkpoints have a prefix.
 Result<const SourceWeight*> Planner::find(const std::string& name) const {
-  std::vector<std::string> names = {name, "language_model." + name};
-  if (name.starts_with("model.")) names.push_back("model.language_model." + name.substr(6));
-  for (const std::string& candidate : names) {
+  for (const std::string& candidate : stored_names(name)) {
     const auto found = by_name_.find(candidate);
     if (found != by_name_.end()) return found->second;
   }

@@ -192,6 +192,27 @@ TEST(MalformedConfig, NotAnObject) {
   }
 }
 
+TEST(MalformedConfig, AnUnknownFamilyIsToldTheClosest) {
+  struct Unknown {
+    Json config;
+    std::string closest;
+  };
+  const Unknown kUnknown[] = {
+      {{{"model_type", "deepseek_v3"}, {"n_routed_experts", 256}}, "qwen3_moe"},
+      {{{"model_type", "gpt_oss"}, {"num_local_experts", 32}}, "qwen3_moe"},
+      {{{"model_type", "qwen2_moe"}, {"num_experts", 60}}, "qwen3_moe"},
+      {{{"model_type", "mixtral2"}, {"num_local_experts", 8}}, "mixtral"},
+      {{{"model_type", "gemma"}}, "gemma2"},
+      {{{"model_type", "olmo"}}, "olmo2"},
+      {{{"model_type", "stablelm"}}, "llama"},
+      {{{"model_type", "wrapper"}, {"text_config", {{"model_type", "qwen4"}}}}, "qwen2"},
+  };
+  for (const Unknown& unknown : kUnknown) {
+    const std::string message = read_model_config(unknown.config, "config.json").error().message;
+    EXPECT_TRUE(message.ends_with("the closest is " + unknown.closest)) << message;
+  }
+}
+
 struct QuantisationCase {
   const char* json;
   const char* expected;

@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "base/hash.h"
 #include "tests/port/port_test_util.h"
 
 namespace lotse {
@@ -49,6 +50,40 @@ TEST_F(ArtifactCheck, FindsAFlippedBitInAnyFile) {
     write_bytes(out_ / name, bytes);
   }
   EXPECT_TRUE(check_artifact(out_));
+}
+
+// Without check_artifact(): whoever opens an artifact reads no tensor of a damaged chunk.
+TEST_F(ArtifactCheck, ReadingATensorChecksItsChunk) {
+  for (const auto& [name, bytes] : files_) {
+    if (!name.ends_with(".safetensors")) continue;
+    std::string flipped = bytes;
+    flipped[bytes.size() - 1] = static_cast<char>(flipped[bytes.size() - 1] ^ 16);
+    write_bytes(out_ / name, flipped);
+    const auto damaged = open_checkpoint(out_);
+    ASSERT_TRUE(damaged) << damaged.error().message;
+    for (const TensorInfo& info : damaged->weights->tensors()) {
+      const auto tensor = damaged->weights->read(info.name);
+      EXPECT_EQ(tensor.has_value(), !info.file.ends_with(name)) << info.name;
+      if (!tensor) EXPECT_NE(tensor.error().message.find(name + ": chunk 0"), std::string::npos);
+    }
+    write_bytes(out_ / name, bytes);
+  }
+}
+
+TEST(CheckedChunks, ChecksTheChunksThatAPartTouches) {
+  std::vector<std::byte> bytes(static_cast<size_t>(2 * kChunkBytes + 5), std::byte{7});
+  const std::span<const std::byte> file(bytes);
+  const auto chunk = static_cast<size_t>(kChunkBytes);
+  const std::vector<uint64_t> hashes = {xxh3(file.first(chunk)), xxh3(file.subspan(chunk, chunk)),
+                                        xxh3(file.last(5))};
+  const auto checked = CheckedChunks::create("f", file, hashes).value();
+  EXPECT_TRUE(checked->check(file.first(10)));
+  bytes[chunk + 9] = std::byte{8};
+  EXPECT_TRUE(checked->check(file.first(chunk)));
+  EXPECT_TRUE(checked->check(file.last(5)));
+  EXPECT_FALSE(checked->check(file.first(chunk + 1)));
+  EXPECT_FALSE(checked->check(file.subspan(2 * chunk - 1, 3)));
+  EXPECT_FALSE(CheckedChunks::create("f", file, {1, 2}));
 }
 
 TEST(Manifest, FindsEveryFlippedBit) {
