@@ -86,7 +86,7 @@ check-tidy:
 fuzz:
 	@tools/deps.sh install $(LISTS)/build.txt $(LISTS)/test.txt
 	cmake -S . -B build/fuzz $(SANITIZED) -DLOTSE_FUZZ=ON
-	cmake --build build/fuzz
+	cmake --build build/fuzz --target fuzzers
 	@tools/run_fuzzers.sh build/fuzz
 
 package:

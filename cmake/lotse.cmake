@@ -55,12 +55,17 @@ function(lotse_test name)
   add_test(NAME ${name} COMMAND ${name}_test)
 endfunction()
 
-# lotse_fuzzer(NAME SOURCES a.cc DEPS …): the libFuzzer program fuzz_NAME.
+# lotse_fuzzer(NAME SOURCES a.cc DEPS …): the libFuzzer program fuzz_NAME, one of the target
+# `fuzzers`.
 function(lotse_fuzzer name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(fuzz_${name} ${arg_SOURCES})
   target_link_libraries(fuzz_${name} PRIVATE lotse_options ${arg_DEPS})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+  endif()
+  add_dependencies(fuzzers fuzz_${name})
 endfunction()
 
 # lotse_add_subdirectories(): adds every direct sub-folder that has a CMakeLists.txt.
