@@ -38,19 +38,27 @@ void append_byte_level(std::string& out, std::string_view bytes) {
   for (const char c : bytes) append_utf8(out, byte_to_char(static_cast<uint8_t>(c)));
 }
 
+// All of the alphabet beyond ASCII has two bytes in UTF-8, which begin with C2 to C5.
 bool append_bytes_of(std::string& out, std::string_view written) {
+  const size_t begin = out.size();
+  out.resize(begin + written.size());
+  char* end = out.data() + begin;
   for (size_t i = 0; i < written.size();) {
-    if (written[i] > ' ' && written[i] <= '~') {
-      out += written[i++];
+    const auto first = static_cast<uint8_t>(written[i]);
+    if (first > ' ' && first <= '~') {
+      *end++ = written[i++];
       continue;
     }
-    const Utf8Char c = decode_utf8(written, i);
-    if (!c.valid || c.code_point >= kAlphabet.bytes.size()) return false;
-    const int16_t byte = kAlphabet.bytes[c.code_point];
-    if (byte < 0) return false;
-    out += static_cast<char>(static_cast<uint8_t>(byte));
-    i += static_cast<size_t>(c.length);
+    if (first < 0xc2 || first > 0xc5 || i + 1 == written.size()) return false;
+    const auto second = static_cast<uint8_t>(written[i + 1]);
+    const size_t c = ((first & 0x1fu) << 6) | (second & 0x3fu);
+    if ((second & 0xc0) != 0x80 || c >= kAlphabet.bytes.size() || kAlphabet.bytes[c] < 0) {
+      return false;
+    }
+    *end++ = static_cast<char>(kAlphabet.bytes[c]);
+    i += 2;
   }
+  out.resize(static_cast<size_t>(end - out.data()));
   return true;
 }
 

@@ -23,6 +23,10 @@ class MergeTable {
   // Adds a pair to the last rank; a pair that stands twice keeps the later rank. At most `expected`
   // pairs; ids at most kMaxTokenId.
   void add_pair(int32_t left, int32_t right);
+  // Lets the memory that add_pair() needs come to the cache.
+  void expect_pair(int32_t left, int32_t right) const {
+    __builtin_prefetch(&slots_[home(key_of(left, right))]);
+  }
 
   int32_t rank(int32_t left, int32_t right) const {
     const uint64_t key = key_of(left, right);

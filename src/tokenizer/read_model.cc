@@ -3,8 +3,7 @@
 #include <cmath>
 
 #include "tokenizer/bpe.h"
-#include "tokenizer/byte_level.h"
-#include "tokenizer/function_ref.h"
+#include "tokenizer/read_merges.h"
 #include "tokenizer/shown.h"
 #include "tokenizer/unigram.h"
 #include "tokenizer/wordpiece.h"
@@ -26,122 +25,6 @@ Result<Vocabulary> read_vocabulary(const JsonField& section, bool byte_level) {
     LOTSE_TRY(vocabulary.add(entry.key, id, field.place()));
   }
   return vocabulary;
-}
-
-struct MergeIds {
-  int32_t left = -1;
-  int32_t right = -1;
-  int32_t merged = -1;
-};
-
-// Reads merges of one vocabulary.
-class MergeReader {
- public:
-  MergeReader(const Vocabulary& vocabulary, std::string_view prefix)
-      : vocabulary_(vocabulary), prefix_(prefix) {}
-
-  // "a b" or ["a", "b"]. `place` begins the error message.
-  Result<MergeIds> read(simdjson::dom::element merge, FunctionRef<std::string()> place) {
-    std::string_view line;
-    if (merge.get_string().get(line) == simdjson::SUCCESS) return read_line(line, place);
-    std::string_view left;
-    std::string_view right;
-    simdjson::dom::array pair;
-    if (merge.get_array().get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
-        pair.at(0).get_string().get(left) != simdjson::SUCCESS ||
-        pair.at(1).get_string().get(right) != simdjson::SUCCESS) {
-      return JsonField(merge, place()).wrong(kExpected);
-    }
-    const MergeIds ids = find(left, right);
-    if (ids.merged < 0) return missing(left, right, ids, place());
-    return ids;
-  }
-
- private:
-  static constexpr std::string_view kExpected = "two tokens, \"a b\" or [\"a\", \"b\"]";
-
-  // In old files tokens may themselves contain spaces: the first space that divides the line into
-  // two tokens does.
-  Result<MergeIds> read_line(std::string_view line, FunctionRef<std::string()> place) {
-    size_t spaces = 0;
-    std::string_view left;
-    std::string_view right;
-    MergeIds ids;
-    for (size_t i = line.find(' '); i != std::string_view::npos; i = line.find(' ', i + 1)) {
-      if (++spaces > kMostSpaces) break;
-      left = line.substr(0, i);
-      right = line.substr(i + 1);
-      ids = find(left, right);
-      if (ids.merged >= 0) return ids;
-    }
-    if (spaces == 1 && !left.empty() && !right.empty()) return missing(left, right, ids, place());
-    return fail(ErrorCode::invalid_input, "{}: expected {}, got \"{}\"", place(), kExpected,
-                shown_briefly(line));
-  }
-
-  MergeIds find(std::string_view left, std::string_view right) {
-    right_.clear();
-    whole_.clear();
-    if (!append_form(whole_, left) || !append_form(right_, right)) return find_written(left, right);
-    MergeIds ids{vocabulary_.find(whole_), vocabulary_.find(right_), -1};
-    if (ids.left < 0 || ids.right < 0) return ids;
-    whole_ += without_prefix(right_);
-    ids.merged = vocabulary_.find(whole_);
-    return ids;
-  }
-
-  // For tokens with characters outside the alphabet of bytes.
-  MergeIds find_written(std::string_view left, std::string_view right) {
-    MergeIds ids{vocabulary_.find_written(left), vocabulary_.find_written(right), -1};
-    if (ids.left < 0 || ids.right < 0) return ids;
-    whole_ = left;
-    whole_ += without_prefix(right);
-    ids.merged = vocabulary_.find_written(whole_);
-    return ids;
-  }
-
-  bool append_form(std::string& out, std::string_view written) const {
-    if (vocabulary_.byte_level()) return append_bytes_of(out, written);
-    out += written;
-    return true;
-  }
-
-  std::string_view without_prefix(std::string_view token) const {
-    return token.starts_with(prefix_) ? token.substr(prefix_.size()) : token;
-  }
-
-  std::unexpected<Error> missing(std::string_view left, std::string_view right, const MergeIds& ids,
-                                 const std::string& place) const {
-    const std::string whole = std::string(left) + std::string(without_prefix(right));
-    const std::string_view token = ids.left < 0 ? left : ids.right < 0 ? right : whole;
-    return fail(ErrorCode::invalid_input, "{}: \"{}\" is not in the vocabulary", place,
-                shown_briefly(token));
-  }
-
-  static constexpr size_t kMostSpaces = 64;
-
-  const Vocabulary& vocabulary_;
-  std::string_view prefix_;
-  std::string right_;
-  std::string whole_;
-};
-
-Result<MergeTable> read_merges(const JsonField& field, const Vocabulary& vocabulary,
-                               const BpeOptions& options, const ReservedIds& reserved) {
-  const simdjson::dom::array array = LOTSE_TRY(field.array());
-  if (static_cast<int64_t>(array.size()) > kMaxMerges) {
-    return fail(ErrorCode::limit, "{}: {} merges exceed the limit of {}", field.place(),
-                array.size(), kMaxMerges);
-  }
-  MergeTable merges(static_cast<int64_t>(array.size()));
-  MergeReader reader(vocabulary, options.continuing_subword_prefix);
-  const auto place = [&] { return fmt::format("{}[{}]", field.place(), merges.ranks()); };
-  for (const auto merge : array) {
-    const MergeIds ids = LOTSE_TRY(reader.read(merge, place));
-    merges.add_rank(ids.merged);
-    if (!is_reserved(reserved, ids.merged)) merges.add_pair(ids.left, ids.right);
-  }
-  return merges;
 }
 
 // The id of the token that stands for what the vocabulary lacks; −1 without one.
@@ -178,7 +61,8 @@ Result<std::unique_ptr<Model>> read_bpe(const JsonField& section, const ModelCon
   Vocabulary vocabulary = LOTSE_TRY(read_vocabulary(section, context.byte_level && plain));
   options.unk_id = LOTSE_TRY(read_unknown(section, vocabulary, context, false));
   const JsonField merges_field = LOTSE_TRY(section.required("merges"));
-  MergeTable merges = LOTSE_TRY(read_merges(merges_field, vocabulary, options, context.reserved));
+  MergeTable merges = LOTSE_TRY(
+      read_merges(merges_field, vocabulary, options.continuing_subword_prefix, context.reserved));
   return std::make_unique<Bpe>(std::move(vocabulary), std::move(merges), std::move(options),
                                context.reserved);
 }

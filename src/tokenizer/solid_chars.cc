@@ -19,14 +19,26 @@ SolidChars::SolidChars(const Vocabulary& vocabulary, const MergeTable& merges,
       lowest_as_right_(static_cast<size_t>(vocabulary.size()), MergeTable::kNone),
       tokens_(new std::atomic<int32_t>[kChars]) {
   for (size_t i = 0; i < kChars; ++i) tokens_[i].store(kUnknown, std::memory_order_relaxed);
+  struct Ends {
+    bool are_there = false;
+    bool begins_whole = false;  // not with a byte 80–BF
+    bool ends_beyond_ascii = false;
+  };
+  std::vector<Ends> ends(static_cast<size_t>(vocabulary.size()));
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    if (!vocabulary.contains(id) || vocabulary.bytes(id).empty()) continue;
+    const std::string_view bytes = vocabulary.bytes(id);
+    ends[static_cast<size_t>(id)] = {true, !is_continuation(bytes.front()),
+                                     is_continuation(bytes.back())};
+  }
   merges.for_each([&](int32_t left, int32_t right, int32_t rank) {
-    const std::string_view left_bytes = vocabulary.bytes(left);
-    const std::string_view right_bytes = vocabulary.bytes(right);
-    if (left_bytes.empty() || right_bytes.empty()) return;
+    const Ends left_ends = ends[static_cast<size_t>(left)];
+    const Ends right_ends = ends[static_cast<size_t>(right)];
+    if (!left_ends.are_there || !right_ends.are_there) return;
     int32_t& as_left = lowest_as_left_[static_cast<size_t>(left)];
     int32_t& as_right = lowest_as_right_[static_cast<size_t>(right)];
-    if (!is_continuation(right_bytes.front())) as_left = std::min(as_left, rank);
-    if (is_continuation(left_bytes.back())) as_right = std::min(as_right, rank);
+    if (right_ends.begins_whole) as_left = std::min(as_left, rank);
+    if (left_ends.ends_beyond_ascii) as_right = std::min(as_right, rank);
   });
 }
 

@@ -48,24 +48,27 @@ Result<void> Vocabulary::add(std::string_view written, int64_t id, std::string_v
     return fail(ErrorCode::invalid_input, "{}: id {} stands for both {} and {}", place, id,
                 quoted(this->written(token_id)), quoted(written));
   }
-  std::string raw;
-  const bool outside = byte_level_ && !append_bytes_of(raw, written);
-  if (!byte_level_ || outside) raw = written;
-  if (arena_.size() + raw.size() > kMaxArena) {
+  const size_t begin = arena_.size();
+  if (begin + written.size() > kMaxArena) {
     return fail(ErrorCode::limit, "{}: more than {} bytes of tokens", place, kMaxArena);
   }
+  const bool outside = byte_level_ && !append_bytes_of(arena_, written);
+  if (!byte_level_ || outside) {
+    arena_.resize(begin);
+    arena_ += written;
+  }
+  const std::string_view bytes = std::string_view(arena_).substr(begin);
   if (outside) {
     if (!outside_alphabet_.emplace(written, token_id).second) {
       return fail(ErrorCode::invalid_input, "{}: {} stands twice", place, quoted(written));
     }
   } else {
-    LOTSE_TRY(insert(raw, token_id, place));
+    LOTSE_TRY(insert(bytes, token_id, place));
   }
   if (id >= size()) tokens_.resize(static_cast<size_t>(id) + 1);
-  tokens_[static_cast<size_t>(id)] = {static_cast<uint32_t>(arena_.size()),
-                                      static_cast<int32_t>(raw.size()), outside};
-  arena_ += raw;
-  longest_ = std::max(longest_, static_cast<int64_t>(raw.size()));
+  tokens_[static_cast<size_t>(id)] = {static_cast<uint32_t>(begin),
+                                      static_cast<int32_t>(bytes.size()), outside};
+  longest_ = std::max(longest_, static_cast<int64_t>(bytes.size()));
   return {};
 }
 
@@ -102,14 +105,24 @@ bool Vocabulary::contains(int32_t id) const {
   return id >= 0 && id < size() && tokens_[static_cast<size_t>(id)].length != kAbsent;
 }
 
-int32_t Vocabulary::find(std::string_view bytes) const {
-  const uint64_t h = hash(bytes);
+Vocabulary::Key Vocabulary::begin_find(std::string_view bytes) const {
+  const Key key{bytes, hash(bytes)};
+  __builtin_prefetch(&slots_[key.hash & (slots_.size() - 1)]);
+  return key;
+}
+
+int32_t Vocabulary::end_find(const Key& key) const {
   const size_t mask = slots_.size() - 1;
-  const auto tag = static_cast<uint32_t>(h >> 32);
-  for (size_t i = h & mask; slots_[i].id >= 0; i = (i + 1) & mask) {
-    if (slots_[i].tag == tag && this->bytes(slots_[i].id) == bytes) return slots_[i].id;
+  const auto tag = static_cast<uint32_t>(key.hash >> 32);
+  for (size_t i = key.hash & mask; slots_[i].id >= 0; i = (i + 1) & mask) {
+    if (slots_[i].tag == tag && bytes(slots_[i].id) == key.bytes) return slots_[i].id;
   }
   return -1;
+}
+
+bool Vocabulary::is(int32_t id, std::string_view bytes) const {
+  return contains(id) && !tokens_[static_cast<size_t>(id)].outside_alphabet &&
+         this->bytes(id) == bytes;
 }
 
 int32_t Vocabulary::find_written(std::string_view written) const {

@@ -37,7 +37,17 @@ class Vocabulary {
   bool contains(int32_t id) const;
 
   // By the bytes of text; −1 when absent.
-  int32_t find(std::string_view bytes) const;
+  int32_t find(std::string_view bytes) const { return end_find({bytes, hash(bytes)}); }
+  // The same in two steps, so that many look-ups can be begun, and their memory be on its way to
+  // the cache, before the first is finished.
+  struct Key {
+    std::string_view bytes;
+    uint64_t hash = 0;
+  };
+  Key begin_find(std::string_view bytes) const;
+  int32_t end_find(const Key& key) const;
+  // Whether find(bytes) gives `id`; faster.
+  bool is(int32_t id, std::string_view bytes) const;
   // By the form written in the file; −1 when absent.
   int32_t find_written(std::string_view written) const;
   // The bytes (or, outside the alphabet, the written form) of an id that contains() knows.

@@ -171,6 +171,37 @@ TEST(Bpe, CutAtSpacesIsExact) {
   }
 }
 
+// A chain a, aa, aaa, … of 100 merges, in every notation, so that the reader's blocks show.
+TEST(Bpe, AFaultyMergeIsNamedWhereverItStands) {
+  Json json = {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b c", 101}, {"b", 102}}}}}};
+  Json& model = json["model"];
+  std::string token = "a";
+  for (int id = 1; id <= 100; ++id) {
+    model["merges"].push_back(id % 2 == 0 ? Json(token + " a") : Json::array({token, "a"}));
+    token += "a";
+    model["vocab"][token] = id;
+  }
+  const auto loaded = Tokenizer::from_json(json.dump(), "chain");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(*(*loaded)->encode("aaa"), std::vector<int32_t>{2});
+  for (const size_t index : {0u, 31u, 32u, 33u, 70u, 99u}) {
+    for (const Json& faulty : {Json("a"), Json("a x"), Json("b a"), Json("x x x"), Json(7),
+                               Json::array({"a"}), Json::array({"a", "x"})}) {
+      Json changed = json;
+      changed["model"]["merges"][index] = faulty;
+      const auto refused = Tokenizer::from_json(changed.dump(), "chain");
+      ASSERT_FALSE(refused) << faulty;
+      const std::string place = "chain: model.merges[" + std::to_string(index) + "]:";
+      EXPECT_TRUE(refused.error().message.starts_with(place)) << refused.error().message;
+    }
+    // A token with a space: the second space divides this line.
+    Json changed = json;
+    changed["model"]["vocab"]["b ca"] = 103;
+    changed["model"]["merges"][index] = "b c a";
+    EXPECT_TRUE(Tokenizer::from_json(changed.dump(), "chain"));
+  }
+}
+
 TEST(Bpe, LongWordTakesNoQuadraticTime) {
   const auto tokenizer = load_tiny("llama3");
   ASSERT_TRUE(tokenizer);
