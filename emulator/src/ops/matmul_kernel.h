@@ -1,0 +1,24 @@
+// Matrix products over views: any strides, data types and FRACTAL_NZ, summed in order of k, so that
+// a result depends on neither threads nor instruction set.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "tensor/view.h"
+
+namespace lotse::emulator {
+
+// What happens to inputs first: nothing, rounding to FLOAT16, or to HF32 (10 bits of mantissa).
+enum class InputRounding { none, half, hf32 };
+
+// Receives `count` results of row `row` from column `column` on, which it may change and stores.
+template <class T>
+using Epilogue = std::function<void(int64_t row, int64_t column, int64_t count, T* values)>;
+
+// a [m, k] × b [k, n] with accumulation in T: float, or int32_t (exact, wrapping). Runs on several
+// threads, so the epilogue is called concurrently, once for every result.
+template <class T>
+void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue);
+
+}  // namespace lotse::emulator

@@ -1,0 +1,207 @@
+#include "runtime/stream.h"
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+
+#include "runtime/clock.h"
+#include "runtime/device.h"
+#include "runtime/error.h"
+#include "runtime/graph.h"
+#include "runtime/handles.h"
+#include "runtime/trace.h"
+
+namespace lotse::emulator {
+namespace {
+
+std::atomic<int64_t> stream_count{0};
+
+struct LiveStreams {
+  std::mutex mutex;
+  std::set<Stream*> all;
+};
+
+LiveStreams& live_streams() {
+  static auto& instance = *new LiveStreams;
+  return instance;
+}
+
+}  // namespace
+
+void Marker::complete(std::optional<Fault> fault) {
+  const std::lock_guard lock(mutex_);
+  done_ = true;
+  fault_ = std::move(fault);
+  condition_.notify_all();
+}
+
+std::optional<Fault> Marker::wait() {
+  std::unique_lock lock(mutex_);
+  condition_.wait(lock, [this] { return done_; });
+  return fault_;
+}
+
+bool Marker::completed() {
+  const std::lock_guard lock(mutex_);
+  return done_;
+}
+
+Stream::Stream(int32_t device) : device_(device), number_(stream_count++) {
+  const std::lock_guard lock(live_streams().mutex);
+  live_streams().all.insert(this);
+}
+
+Stream::~Stream() {
+  {
+    const std::lock_guard lock(live_streams().mutex);
+    live_streams().all.erase(this);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  condition_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Stream::push(Item item) {
+  if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+  queue_.push_back(std::move(item));
+  condition_.notify_all();
+}
+
+void Stream::advance_clock(const Task& task) {
+  const Duration duration = duration_of(task.cost);
+  const double start = std::max(ready_, host_time());
+  ready_ = start + duration.us;
+  if (tracing() && duration.us > 0) trace({task.name, device_, number_, start, duration});
+}
+
+void Stream::enqueue(Task task) {
+  const std::lock_guard lock(mutex_);
+  if (graph_ != nullptr) {
+    graph_->add(std::move(task));
+    return;
+  }
+  advance_clock(task);
+  push({.task = std::move(task), .waits = nullptr, .completes = nullptr});
+}
+
+std::shared_ptr<Marker> Stream::record() {
+  auto marker = std::make_shared<Marker>();
+  const std::lock_guard lock(mutex_);
+  if (graph_ != nullptr) {
+    marker->captured = true;
+    marker->graph = graph_;
+    return marker;
+  }
+  ready_ = std::max(ready_, host_time());
+  marker->time = ready_;
+  push({.task = {}, .waits = nullptr, .completes = marker});
+  return marker;
+}
+
+void Stream::wait(std::shared_ptr<Marker> marker) {
+  const std::lock_guard lock(mutex_);
+  if (marker->captured) {
+    const auto graph = marker->graph.lock();
+    if (graph_ == nullptr && graph && graph->join(*this)) graph_ = graph;
+    return;
+  }
+  if (graph_ != nullptr) {
+    graph_->invalidate("a captured stream waits for an event recorded outside of the capture");
+    return;
+  }
+  ready_ = std::max(ready_, marker->time);
+  push({.task = {}, .waits = std::move(marker), .completes = nullptr});
+}
+
+void Stream::synchronize() {
+  if (const auto graph = capture()) {
+    graph->invalidate("a captured stream was synchronised");
+    fail(kCaptureState, "stream {} is being captured; it cannot be synchronised", number_);
+  }
+  const auto marker = record();
+  const auto fault = marker->wait();
+  host_waits_until(marker->time);
+  if (fault) throw Error(fault->code, fault->text);
+}
+
+void Stream::begin_capture(std::shared_ptr<Graph> graph) {
+  const std::lock_guard lock(mutex_);
+  graph_ = std::move(graph);
+}
+
+void Stream::end_capture() {
+  const std::lock_guard lock(mutex_);
+  graph_.reset();
+}
+
+std::shared_ptr<Graph> Stream::capture() {
+  const std::lock_guard lock(mutex_);
+  return graph_;
+}
+
+void Stream::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    condition_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const Item item = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    execute(item);
+    lock.lock();
+  }
+}
+
+// Only the worker runs this, and only it touches fault_.
+void Stream::execute(const Item& item) {
+  if (item.waits) {
+    if (const auto fault = item.waits->wait(); fault && !fault_) fault_ = fault;
+  }
+  if (item.task.run && !fault_) {
+    try {
+      item.task.run();
+    } catch (const Error& error) {
+      set_fault(error.code(), fmt::format("{} failed on stream {} of device {}: {}", item.task.name,
+                                          number_, device_, error.text()));
+    } catch (const std::exception& error) {
+      set_fault(kInternalError, fmt::format("{}: {}", item.task.name, error.what()));
+    }
+  }
+  if (item.completes) item.completes->complete(fault_);
+}
+
+void Stream::set_fault(int code, std::string text) { fault_ = Fault{code, std::move(text)}; }
+
+Stream& stream_of(void* handle, const char* argument) {
+  if (handle == nullptr) return current_device().default_stream();
+  check_handle(handle, HandleKind::stream, argument, kInvalidHandle);
+  return *static_cast<Stream*>(handle);
+}
+
+void synchronize_streams(int32_t device) {
+  std::vector<std::shared_ptr<Marker>> markers;
+  {
+    const std::lock_guard lock(live_streams().mutex);
+    for (Stream* stream : live_streams().all) {
+      if (stream->device() != device) continue;
+      if (stream->capture() != nullptr) {
+        fail(kCaptureState,
+             "stream {} of device {} is being captured; end the capture before "
+             "synchronising the device",
+             stream->number(), device);
+      }
+      markers.push_back(stream->record());
+    }
+  }
+  std::optional<Fault> first;
+  for (const auto& marker : markers) {
+    if (const auto fault = marker->wait(); fault && !first) first = fault;
+    host_waits_until(marker->time);
+  }
+  if (first) throw Error(first->code, first->text);
+}
+
+}  // namespace lotse::emulator
