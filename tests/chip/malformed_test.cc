@@ -123,6 +123,12 @@ TEST(MalformedProfile, Syntax) {
   }
 }
 
+// What toml++ itself only asserts.
+TEST(MalformedProfile, BracesWhereAValueOfAnArrayIsDue) {
+  const std::string error = "x.toml: not valid TOML: a bracket or brace is misplaced";
+  expect_errors({{"soc = [ }", error}, {"soc = ['a', }", error}, {"memory = { gb = [ } }", error}});
+}
+
 TEST(MalformedProfile, MissingAndFamilies) {
   EXPECT_EQ(parse_chip("", "x.toml").error().message, "x.toml: name is missing");
   EXPECT_EQ(parse_chip("name = 'x'\ntitle = 'x'\nvendor = 'v'", "x.toml").error().message,
