@@ -73,8 +73,9 @@ const std::pair<uintptr_t, Piece>* freed_piece_at(uintptr_t address) {
 
 [[noreturn]] void fail_unallocated(uintptr_t address, size_t size, int code) {
   if (const auto* piece = freed_piece_at(address)) {
-    fail(code, "device memory at {:#x} was freed: allocation #{} of {} bytes on device {}", address,
-         piece->second.number, piece->second.size, piece->second.device);
+    fail(code, "device memory at {:#x} was {}: allocation #{} of {} bytes on device {}", address,
+         piece->second.mapped ? "unmapped" : "freed", piece->second.number, piece->second.size,
+         piece->second.device);
   }
   fail(code, "device address {:#x} ({} bytes) belongs to no allocation", address, size);
 }
