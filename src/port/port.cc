@@ -8,6 +8,7 @@
 #include "base/mmap.h"
 #include "base/thread_pool.h"
 #include "checkpoint/safetensors_writer.h"
+#include "port/gguf_companions.h"
 #include "port/tensor_writer.h"
 #include "port/workspace.h"
 
@@ -62,11 +63,12 @@ Result<std::string> header_of(const PlannedShard& shard) {
   return write_safetensors_header(outputs_of(shard), {{"format", "pt"}});
 }
 
-// Digest of what decides the output's bytes, but for the source's bytes.
-Result<std::string> plan_digest(const PortPlan& plan, const std::vector<std::string>& copied) {
+// Digest of what decides the output's bytes, but for the source's bytes. `others` are the names of
+// the files beside config and weights.
+Result<std::string> plan_digest(const PortPlan& plan, const std::vector<std::string>& others) {
   std::string text =
       fmt::format("{} {} {} {} {}\n{}\n{}\n", LOTSE_VERSION, plan.target, name(plan.quant),
-                  plan.group, name(plan.dtype), plan.config, fmt::join(copied, "\n"));
+                  plan.group, name(plan.dtype), plan.config, fmt::join(others, "\n"));
   for (const PlannedShard& shard : plan.shards) {
     text += fmt::format("{}\n{}\n", shard.file, LOTSE_TRY(header_of(shard)));
     for (const PlannedTensor& tensor : shard.tensors) {
@@ -91,6 +93,7 @@ class Porter {
 
  private:
   Result<void> describe();
+  Result<void> extract_companions();
   Result<bool> is_same_port(const Manifest& earlier);
   Result<PortResult> existing(const Workspace& workspace);
   Result<void> resume_or_start(Workspace& workspace);
@@ -115,6 +118,7 @@ class Porter {
   ThreadPool pool_;
   fs::path folder_;  // that holds the model's files
   std::vector<std::string> companions_;
+  std::vector<Companion> extracted_;  // from a GGUF file without them
   Manifest manifest_;
   int64_t resumed_ = 0;
   int64_t done_ = 0;
@@ -176,8 +180,22 @@ Result<void> Porter::describe() {
   folder_ = fs::is_directory(request_.model, error) ? request_.model : request_.model.parent_path();
   manifest_.source = model.filename().string();
   companions_ = companions(folder_);
-  manifest_.plan = LOTSE_TRY(plan_digest(plan_, companions_));
+  LOTSE_TRY(extract_companions());
+  std::vector<std::string> names = companions_;
+  for (const Companion& companion : extracted_) names.push_back(companion.name);
+  manifest_.plan = LOTSE_TRY(plan_digest(plan_, names));
   for (const TensorInfo& info : checkpoint_.weights->tensors()) total_ += 2 * info.bytes;
+  return {};
+}
+
+// A GGUF file holds its tokenizer; the files of a tokenizer that stand beside it go before.
+Result<void> Porter::extract_companions() {
+  const auto is_beside = [&](std::string_view name) {
+    return std::ranges::find(companions_, name) != companions_.end();
+  };
+  if (!checkpoint_.gguf_vocab || is_beside("tokenizer.json")) return {};
+  extracted_ = LOTSE_TRY(gguf_companions(*checkpoint_.gguf_vocab));
+  std::erase_if(extracted_, [&](const Companion& companion) { return is_beside(companion.name); });
   return {};
 }
 
@@ -280,6 +298,7 @@ Result<void> Porter::write_small_files(Workspace& workspace) {
     const std::string text = LOTSE_TRY(read_text_file(folder_ / name, kMaxCompanion));
     LOTSE_TRY(write_text(workspace, name, text));
   }
+  for (const auto& [name, text] : extracted_) LOTSE_TRY(write_text(workspace, name, text));
   return {};
 }
 

@@ -8,10 +8,7 @@
 #include <map>
 #include <random>
 
-#include "base/json.h"
-#include "base/mmap.h"
-#include "checkpoint/gguf.h"
-#include "tests/tokenizer/tokenizer_test_util.h"
+#include "tests/tokenizer/gguf_test_util.h"
 #include "tests/tokenizer/vectors.h"
 
 namespace lotse {
@@ -20,22 +17,6 @@ namespace {
 using Ids = std::vector<int32_t>;
 
 constexpr EncodeOptions kPlain{.add_bos_eos = false};
-
-// The tokens, types and merges of a tiny tokenizer.json.
-GgufVocabulary vocabulary_of(const std::string& name) {
-  GgufVocabulary vocabulary;
-  const auto json = read_json_file(data_path(name + ".json"));
-  if (!json) return vocabulary;
-  const Json& model = (*json)["model"];
-  vocabulary.tokens.resize(model["vocab"].size());
-  vocabulary.types.assign(model["vocab"].size(), 1);
-  for (const auto& [token, id] : model["vocab"].items()) vocabulary.tokens[id] = token;
-  for (const Json& added : (*json)["added_tokens"]) vocabulary.types[added["id"]] = 3;
-  for (const Json& merge : model.value("merges", Json::array())) {
-    vocabulary.merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
-  }
-  return vocabulary;
-}
 
 std::shared_ptr<const Tokenizer> from_gguf(const GgufVocabulary& vocabulary) {
   const auto tokenizer = Tokenizer::from_gguf(vocabulary);
@@ -57,7 +38,7 @@ TEST(Gguf, ByteLevelEqualsTokenizerJson) {
   const std::pair<const char*, const char*> cases[] = {{"gpt2", "gpt-2"},
                                                        {"starcoder", "starcoder"}};
   for (const auto& [name, pre] : cases) {
-    GgufVocabulary vocabulary = vocabulary_of(name);
+    GgufVocabulary vocabulary = vocabulary_of(data_path(std::string(name) + ".json"));
     vocabulary.model = "gpt2";
     vocabulary.pre = pre;
     const auto tokenizer = from_gguf(vocabulary);
@@ -66,20 +47,9 @@ TEST(Gguf, ByteLevelEqualsTokenizerJson) {
   }
 }
 
-// GGUF's notation has no place for tokens that contain "▁" themselves: they and their texts are
-// left out.
+// Texts with "▁", of which GGUF's notation has no tokens, are left out.
 TEST(Gguf, BertEqualsTokenizerJson) {
-  GgufVocabulary vocabulary = vocabulary_of("wordpiece");
-  vocabulary.model = "bert";
-  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    std::string& token = vocabulary.tokens[id];
-    if (token.find("\u2581") != std::string::npos) token = "unused" + std::to_string(id);
-    if (token.starts_with("##")) {
-      token = token.substr(2);
-    } else if (vocabulary.types[id] != 3) {
-      token = "\u2581" + token;
-    }
-  }
+  const GgufVocabulary vocabulary = bert_vocabulary_of(data_path("wordpiece.json"));
   const auto tokenizer = from_gguf(vocabulary);
   ASSERT_TRUE(tokenizer);
   auto json = read_json_file(data_path("wordpiece.json"));
@@ -164,7 +134,7 @@ TEST(Gguf, SentencePieceMergesByScore) {
 }
 
 TEST(Gguf, BrokenMetadataIsRefused) {
-  GgufVocabulary good = vocabulary_of("gpt2");
+  GgufVocabulary good = vocabulary_of(data_path("gpt2.json"));
   good.model = "gpt2";
   good.pre = "gpt-2";
   const auto refused = [](const GgufVocabulary& vocabulary) {
@@ -214,22 +184,8 @@ class RealGguf : public testing::TestWithParam<const char*> {};
 TEST_P(RealGguf, GivesTheExpectedIds) {
   const char* const folder = std::getenv("LOTSE_TEST_DATA");
   if (folder == nullptr) GTEST_SKIP() << "not run: LOTSE_TEST_DATA is not set";
-  const auto file = MappedFile::open(std::string(folder) + "/vocab-gguf/" + GetParam() + ".gguf");
-  ASSERT_TRUE(file) << file.error().message;
-  const auto checkpoint = read_gguf((*file)->bytes(), *file, GetParam());
-  ASSERT_TRUE(checkpoint) << checkpoint.error().message;
-  ASSERT_TRUE(checkpoint->vocab);
-  const GgufVocab& stored = *checkpoint->vocab;
-  GgufVocabulary vocabulary;
-  vocabulary.model = stored.model;
-  vocabulary.pre = stored.pre;
-  vocabulary.tokens = stored.tokens;
-  vocabulary.scores = stored.scores;
-  vocabulary.types = stored.token_types;
-  vocabulary.merges = stored.merges;
-  if (stored.unk) vocabulary.unk = static_cast<int32_t>(*stored.unk);
-  vocabulary.add_space_prefix = stored.add_space_prefix.value_or(true);
-  const auto tokenizer = from_gguf(vocabulary);
+  const auto tokenizer =
+      from_gguf(stored_vocabulary(std::string(folder) + "/vocab-gguf/" + GetParam() + ".gguf"));
   ASSERT_TRUE(tokenizer);
   const std::string base = std::string(folder) + "/vectors/" + GetParam();
   const auto texts = read_texts(base + ".inp");
