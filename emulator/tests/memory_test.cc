@@ -108,8 +108,8 @@ TEST_F(MemoryTest, CopiesAreChecked) {
                aclrtMemcpy(a.get(), 200, host, 200, ACL_MEMCPY_HOST_TO_DEVICE));
   EXPECT_FAILS(107000, "argument dst: 0x",
                aclrtMemcpy(host, 100, a.get(), 100, ACL_MEMCPY_HOST_TO_DEVICE));
-  EXPECT_FAILS(107000, "argument kind: got 9",
-               aclrtMemcpy(host, 1, a.get(), 1, static_cast<aclrtMemcpyKind>(9)));
+  EXPECT_FAILS(107000, "argument kind: got 7",
+               aclrtMemcpy(host, 1, a.get(), 1, static_cast<aclrtMemcpyKind>(7)));
 }
 
 TEST_F(MemoryDeathTest, HostAccessSaysSo) {
@@ -130,12 +130,8 @@ TEST_F(MemoryDeathTest, HostAccessToFreedMemorySaysSo) {
 
 TEST_F(MemoryDeathTest, OtherFaultsStayPlain) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        auto* volatile nowhere = reinterpret_cast<volatile char*>(16);
-        *nowhere = 1;
-      },
-      testing::KilledBySignal(SIGSEGV), "^$");
+  auto* volatile nowhere = reinterpret_cast<volatile char*>(16);
+  EXPECT_DEATH(*nowhere = 1, testing::Not(HasSubstr("device memory")));
 }
 
 // The freed tensor's operator was accepted: the fault comes when it runs and shows at the wait.
