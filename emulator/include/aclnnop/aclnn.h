@@ -4,7 +4,12 @@
 #define LOTSE_EMULATOR_ACLNN_H
 
 #include "aclnnop/elementwise.h"
+#include "aclnnop/gated.h"
+#include "aclnnop/indexing.h"
 #include "aclnnop/matmul.h"
 #include "aclnnop/reduce.h"
+#include "aclnnop/rms_norm.h"
+#include "aclnnop/rope.h"
+#include "aclnnop/softmax.h"
 
 #endif
