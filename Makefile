@@ -5,7 +5,8 @@ BUILD := build/release
 PREFIX ?= /usr/local
 LISTS := tools/packages
 CLANG := -G Ninja -DCMAKE_CXX_COMPILER=clang++-19
-CMAKE_FLAGS := $(CLANG) -DCMAKE_BUILD_TYPE=Release
+UNITY ?= ON
+CMAKE_FLAGS := $(CLANG) -DCMAKE_BUILD_TYPE=Release -DLOTSE_UNITY=$(UNITY)
 SANITIZED := $(CLANG) -DCMAKE_BUILD_TYPE=Sanitized -DCMAKE_CXX_FLAGS_SANITIZED='-O1 -g1' \
   -DLOTSE_SANITIZE=address,undefined
 SOURCES = $(shell git ls-files '*.cc' '*.h' '*.inc')
@@ -79,9 +80,9 @@ check-gcc:
 
 check-tidy:
 	@tools/deps.sh install $(LISTS)/build.txt $(LISTS)/test.txt $(LISTS)/check.txt
-	cmake -S . -B $(BUILD) $(CMAKE_FLAGS) -DLOTSE_TESTS=ON
-	cmake --build $(BUILD)
-	run-clang-tidy-19 -quiet -p $(BUILD) '$(CURDIR)/src/.*\.cc$$'
+	cmake -S . -B build/tidy $(CLANG) -DCMAKE_BUILD_TYPE=Release -DLOTSE_TESTS=ON
+	cmake --build build/tidy
+	run-clang-tidy-19 -quiet -p build/tidy '$(CURDIR)/src/.*\.cc$$'
 
 fuzz:
 	@tools/deps.sh install $(LISTS)/build.txt $(LISTS)/test.txt

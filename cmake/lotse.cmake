@@ -37,10 +37,15 @@ if(LOTSE_FUZZ)
   target_compile_options(lotse_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# lotse_library(NAME SOURCES a.cc … [DEPS lotse_base …]): the static library lotse_NAME of one folder.
+# lotse_library(NAME [UNITY] SOURCES a.cc … [DEPS lotse_base …]): the static library lotse_NAME of one
+# folder. With UNITY its files are compiled several at a time where LOTSE_UNITY is on, so that their
+# names inside the folder must differ.
 function(lotse_library name)
-  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "UNITY" "" "SOURCES;DEPS" ${ARGN})
   add_library(lotse_${name} STATIC ${arg_SOURCES})
+  if(arg_UNITY AND LOTSE_UNITY)
+    set_target_properties(lotse_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
   target_link_libraries(lotse_${name} PUBLIC lotse_options ${arg_DEPS})
 endfunction()
 

@@ -167,7 +167,7 @@ Result<Value> round_filter(Interpreter&, Value input, Arguments arguments) {
   return Value::floating((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
 }
 
-constexpr FilterRow kFilters[] = {
+constexpr FilterRow kNumberFilters[] = {
     {"abs", abs_filter},
     {"float", float_filter},
     {"int", int_filter},
@@ -177,8 +177,8 @@ constexpr FilterRow kFilters[] = {
 }  // namespace
 
 Filter find_number_filter(std::string_view name) {
-  const auto* row = std::ranges::find(kFilters, name, &FilterRow::name);
-  return row == std::end(kFilters) ? nullptr : row->filter;
+  const auto* row = std::ranges::find(kNumberFilters, name, &FilterRow::name);
+  return row == std::end(kNumberFilters) ? nullptr : row->filter;
 }
 
 }  // namespace lotse::jinja

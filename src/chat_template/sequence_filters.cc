@@ -390,7 +390,7 @@ Result<Value> select_filter(Interpreter& interpreter, Value input, Arguments arg
   return make_list(budget, std::move(selected), Flavour::iterator);
 }
 
-constexpr FilterRow kFilters[] = {
+constexpr FilterRow kSequenceFilters[] = {
     {"attr", attr_filter},
     {"batch", batch_filter},
     {"count", length_filter},
@@ -420,8 +420,8 @@ constexpr FilterRow kFilters[] = {
 }  // namespace
 
 Filter find_sequence_filter(std::string_view name) {
-  const auto* row = std::ranges::find(kFilters, name, &FilterRow::name);
-  return row == std::end(kFilters) ? nullptr : row->filter;
+  const auto* row = std::ranges::find(kSequenceFilters, name, &FilterRow::name);
+  return row == std::end(kSequenceFilters) ? nullptr : row->filter;
 }
 
 }  // namespace lotse::jinja

@@ -239,7 +239,7 @@ Result<Value> tojson_filter(Interpreter& interpreter, Value input, Arguments arg
   return Value::string(LOTSE_TRY(to_json(interpreter.budget(), input, style)));
 }
 
-constexpr FilterRow kFilters[] = {
+constexpr FilterRow kStringFilters[] = {
     {"capitalize", case_filter<kCapitalize>},
     {"center", center_filter},
     {"e", escape_filter},
@@ -262,8 +262,8 @@ constexpr FilterRow kFilters[] = {
 }  // namespace
 
 Filter find_string_filter(std::string_view name) {
-  const auto* row = std::ranges::find(kFilters, name, &FilterRow::name);
-  return row == std::end(kFilters) ? nullptr : row->filter;
+  const auto* row = std::ranges::find(kStringFilters, name, &FilterRow::name);
+  return row == std::end(kStringFilters) ? nullptr : row->filter;
 }
 
 }  // namespace lotse::jinja

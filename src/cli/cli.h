@@ -32,6 +32,7 @@ struct Commands {
 
 void add_bench(Commands& commands);
 void add_completion(Commands& commands);
+void add_devices(Commands& commands);
 void add_doctor(Commands& commands);
 void add_eval(Commands& commands);
 void add_inspect(Commands& commands);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/environment.h"
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/cli.h"
@@ -38,11 +39,6 @@ struct Section {
 
 std::string bytes(int64_t count) { return format_bytes(static_cast<double>(count)); }
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 Section versions() {
   utsname system{};
   ::uname(&system);
@@ -56,14 +52,13 @@ Section versions() {
 
 Section devices() {
   Section section{"devices", {}};
-  for (const std::string& name : device_names()) {
-    const auto device = open_device(name, {});
-    const std::string text =
-        device ? std::string((*device)->description()) : device.error().message;
-    section.findings.push_back({name,
-                                {{"usable", device.has_value()}, {"description", text}},
+  for (const DeviceListing& device : list_devices()) {
+    const bool is_usable = device.problem.empty();
+    const std::string& text = is_usable ? device.description : device.problem;
+    section.findings.push_back({device.name,
+                                {{"usable", is_usable}, {"description", text}},
                                 text,
-                                device ? "" : "this device cannot be used here"});
+                                is_usable ? "" : "this device cannot be used here"});
   }
   return section;
 }

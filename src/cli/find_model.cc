@@ -1,4 +1,5 @@
 #include "cli/find_model.h"
+#include "base/environment.h"
 
 #include <cstdlib>
 #include <vector>
@@ -20,11 +21,6 @@ bool is_model(const fs::path& path) {
     if (entry.path().extension() == ".gguf") return true;
   }
   return false;
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 fs::path home() {

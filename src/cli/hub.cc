@@ -1,4 +1,5 @@
 #include "cli/hub.h"
+#include "base/environment.h"
 
 #include <fnmatch.h>
 
@@ -15,11 +16,6 @@ namespace lotse::cli {
 namespace {
 
 constexpr int64_t kLargestListing = int64_t{64} << 20;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 std::string trimmed(const std::string& text) {
   const size_t begin = text.find_first_not_of(" \t\r\n");

@@ -79,6 +79,10 @@ class Executable {
     int64_t working = 0;
   };
   virtual Memory memory() const = 0;
+
+  // Seconds of all steps so far by the device's own clock, 0 where it has none. An emulated device's
+  // clock predicts.
+  virtual double device_seconds() const { return 0; }
 };
 
 class Device {
@@ -87,6 +91,9 @@ class Device {
 
   virtual std::string_view name() const = 0;    // "cpu", as given to --device
   virtual std::string description() const = 0;  // for people: "AVX-512 (VNNI, BF16), 2 threads"
+
+  // Positions in a cache block that suit the device; ExecutionLimits should say the same.
+  virtual int64_t block_tokens() const { return 64; }
 
   // Brings a program and its weights (one for each of program.weights) onto the device. Weights are
   // turned into the device's own layout here, once; afterwards the caller may drop them unless

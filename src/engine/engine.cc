@@ -86,6 +86,8 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options) {
     end_tokens_.push_back(*checkpoint.gguf_vocab->eot);
   }
   LOTSE_TRY(read_generation_config(directory_of(path)));
+  device_ = LOTSE_TRY(open_device(options.device, {options.threads}));
+  limits_.block_tokens = device_->block_tokens();
   limits_.max_context = model_.context;
   limits_.max_outputs = options.max_outputs;
   limits_.max_sequences = options.max_sequences;
@@ -95,7 +97,6 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options) {
     if (model_.program.weights[i].role == WeightRole::table) continue;
     streamed_weight_bytes_ += stored_bytes(model_.weights[i]);
   }
-  device_ = LOTSE_TRY(open_device(options.device, {options.threads}));
   executable_ = LOTSE_TRY(device_->load(model_.program, std::move(model_.weights), limits_));
   model_.weights.clear();
   pool_ = std::make_unique<BlockPool>(limits_.cache_blocks);

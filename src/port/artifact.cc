@@ -60,7 +60,7 @@ Json json_of(const Manifest& manifest, bool has_chunks) {
           {"tensors", std::move(tensors)}};
 }
 
-std::string text_of(const Json& json) {
+std::string manifest_text(const Json& json) {
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -194,9 +194,9 @@ Result<void> check_strangers(const fs::path& directory, const Manifest& manifest
 
 std::string render_manifest(const Manifest& manifest) {
   Json json = json_of(manifest, true);
-  const std::string text = text_of(json);
+  const std::string text = manifest_text(json);
   json["sha256"] = sha256_hex(std::as_bytes(std::span(text.data(), text.size())));
-  return text_of(json);
+  return manifest_text(json);
 }
 
 Result<Manifest> parse_manifest(std::string_view text, const std::string& origin) {

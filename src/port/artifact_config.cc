@@ -47,7 +47,7 @@ void set_dtype(Json& config, const char* dtype) {
   }
 }
 
-std::string text_of(const Json& json) {
+std::string json_text(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -66,7 +66,7 @@ std::string artifact_config(const Json& source, const PortPlan& plan,
   set_dtype(config, dtype);
   const auto text = config.find("text_config");
   if (text != config.end() && text->is_object()) set_dtype(*text, dtype);
-  return text_of(config);
+  return json_text(config);
 }
 
 std::string shard_index(const PortPlan& plan) {
@@ -81,7 +81,7 @@ std::string shard_index(const PortPlan& plan) {
       }
     }
   }
-  return text_of({{"metadata", {{"total_size", bytes}}}, {"weight_map", map}});
+  return json_text({{"metadata", {{"total_size", bytes}}}, {"weight_map", map}});
 }
 
 }  // namespace lotse

@@ -1,0 +1,75 @@
+#include "device/ascend/ascend_device.h"
+
+#include <fmt/format.h>
+
+#include "device/ascend/executable.h"
+
+namespace lotse {
+namespace {
+
+using namespace ascend;
+
+Result<AscendDeviceInfo> examine(const Library& library, int32_t index) {
+  const auto queue = LOTSE_TRY(Queue::open(library, index));
+  const char* soc = library.soc_name();
+  AscendDeviceInfo info{index, soc == nullptr ? "" : soc, library.emulator, library.folder, 0, 0};
+  size_t free = 0;
+  size_t total = 0;
+  if (const AclStatus status = library.memory_info(kDeviceMemory, &free, &total)) {
+    return std::unexpected(call_error(library, "aclrtGetMemInfo", status));
+  }
+  info.free_bytes = static_cast<int64_t>(free);
+  info.total_bytes = static_cast<int64_t>(total);
+  return info;
+}
+
+class AscendDevice final : public Device {
+ public:
+  AscendDevice(const Library& library, AscendDeviceInfo info)
+      : library_(library), info_(std::move(info)), name_(fmt::format("ascend:{}", info_.index)) {}
+
+  std::string_view name() const override { return name_; }
+  std::string description() const override { return describe(info_); }
+  int64_t block_tokens() const override { return 128; }  // what paged attention takes at least
+
+  Result<std::unique_ptr<Executable>> load(const Program& program, std::vector<Weight> weights,
+                                           const ExecutionLimits& limits) override {
+    LOTSE_CHECK(weights.size() == program.weights.size());
+    const bool has_bf16 = !info_.soc.starts_with("Ascend310P");
+    return AscendExecutable::load(LOTSE_TRY(Queue::open(library_, info_.index)),
+                                  has_bf16 ? AclType::bf16 : AclType::f16, program,
+                                  std::move(weights), limits);
+  }
+
+ private:
+  const Library& library_;
+  AscendDeviceInfo info_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::string describe(const AscendDeviceInfo& info) {
+  if (info.emulator.empty()) return info.soc;
+  return fmt::format("{}, EMULATED by {}", info.soc, info.emulator);
+}
+
+Result<std::vector<AscendDeviceInfo>> list_ascend_devices() {
+  const Library* library = LOTSE_TRY(Library::open());
+  uint32_t count = 0;
+  if (const AclStatus status = library->device_count(&count)) {
+    return std::unexpected(call_error(*library, "aclrtGetDeviceCount", status));
+  }
+  std::vector<AscendDeviceInfo> devices;
+  for (uint32_t i = 0; i < count; ++i) {
+    devices.push_back(LOTSE_TRY(examine(*library, static_cast<int32_t>(i))));
+  }
+  return devices;
+}
+
+Result<std::unique_ptr<Device>> make_ascend_device(int32_t index) {
+  const Library* library = LOTSE_TRY(Library::open());
+  return std::make_unique<AscendDevice>(*library, LOTSE_TRY(examine(*library, index)));
+}
+
+}  // namespace lotse

@@ -1,0 +1,39 @@
+// Attention over the paged cache: the fused operator where it can, composed in fp32 where not.
+#pragma once
+
+#include "device/ascend/linear.h"
+#include "device/device.h"
+#include "device/program.h"
+
+namespace lotse::ascend {
+
+// Keys and values of one layer: each [slots, kv_heads · head_dim], slot = block · block_tokens +
+// position in the block.
+struct KvCache {
+  AclType type = AclType::bf16;
+  int64_t slots = 0;
+  Buffer keys;
+  Buffer values;
+
+  static Result<KvCache> allocate(const Queue& queue, const CacheLayer& layer,
+                                  const ExecutionLimits& limits, AclType type);
+};
+
+// What attention needs of a step, on the device.
+struct StepInputs {
+  View slots;        // i64 [tokens]: where each token's key and value go
+  View all_slots;    // i64: for every sequence, the slots of positions 0 … context − 1, one after
+                     // another in the order of the batch
+  View blocks;       // i32 [sequences, blocks_each]
+  View causal_mask;  // u8 [2048, 2048], 1 above the diagonal: the fused operator's compressed mask
+};
+
+// Whether the fused operator has this attention; else it is composed. A window that no sequence
+// outgrows is none.
+bool is_fused(const Attention& op, AclType activations, AclType cached, int64_t max_context);
+
+Result<void> run_attention(Context& context, const Attention& op, const KvCache& cache,
+                           const Batch& batch, const StepInputs& inputs,
+                           const ExecutionLimits& limits, const View& qkv, const View& out);
+
+}  // namespace lotse::ascend

@@ -1,0 +1,357 @@
+#include "device/ascend/executable.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/checked.h"
+#include "device/ascend/moe.h"
+
+namespace lotse::ascend {
+namespace {
+
+size_t at(int64_t index) { return static_cast<size_t>(index); }
+
+// Side of the fused attention's compressed causal mask, fixed by the operator.
+constexpr int64_t kMaskSide = 2048;
+// aclnnRotaryPositionEmbedding's modes.
+constexpr int64_t kRotateHalf = 0;
+constexpr int64_t kRotateInterleaved = 1;
+
+bool uses_fused_attention(const Program& program) {
+  return std::ranges::any_of(
+      program.ops, [](const Op& op) { return std::holds_alternative<Attention>(op.operation); });
+}
+
+int64_t widest_choice(const Program& program) {
+  int64_t widest = 0;
+  for (const Op& op : program.ops) {
+    if (const auto* moe = std::get_if<Moe>(&op.operation)) widest = std::max(widest, moe->top_k);
+  }
+  return widest;
+}
+
+// Weights that a linear or an embedding reads, as opposed to vectors.
+bool is_matrix(const WeightDecl& decl) { return decl.role != WeightRole::vector; }
+
+}  // namespace
+
+Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue> queue,
+                                                           AclType half, const Program& program,
+                                                           std::vector<Weight> weights,
+                                                           const ExecutionLimits& limits) {
+  std::unique_ptr<AscendExecutable> executable(
+      new AscendExecutable(std::move(queue), half, program, limits));
+  executable->activations_ = executable->activation_type(weights);
+  LOTSE_TRY(executable->prepare_weights(weights));
+  LOTSE_TRY(executable->prepare_ropes());
+  LOTSE_TRY(executable->allocate());
+  return executable;
+}
+
+// fp32 where every linear is fp32, fp16 where linears are fp16 or the device has nothing else.
+AclType AscendExecutable::activation_type(const std::vector<Weight>& weights) const {
+  bool is_all_f32 = true;
+  bool has_f16 = false;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (!is_matrix(program_.weights[i])) continue;
+    for (const WeightPart& part : weights[i].parts) {
+      is_all_f32 &= part.format == WeightFormat::f32;
+      has_f16 |= part.format == WeightFormat::f16;
+    }
+  }
+  if (is_all_f32) return AclType::f32;
+  return has_f16 ? AclType::f16 : context_.half;
+}
+
+Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights) {
+  if (activations_ != AclType::f32) context_.half = activations_;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const WeightDecl& decl = program_.weights[i];
+    weights_.push_back(LOTSE_TRY(is_matrix(decl)
+                                     ? prepare_weight(*queue_, decl, weights[i], context_.half)
+                                     : prepare_vector(*queue_, decl, weights[i], activations_)));
+  }
+  return {};
+}
+
+Result<void> AscendExecutable::prepare_ropes() {
+  for (const Op& op : program_.ops) {
+    const auto* rope = std::get_if<Rope>(&op.operation);
+    if (rope == nullptr) continue;
+    const bool is_known = std::ranges::any_of(ropes_, [&](const RopeVariant& variant) {
+      return variant.table == rope->table && variant.interleaved == rope->interleaved;
+    });
+    if (!is_known) ropes_.push_back(LOTSE_TRY(make_variant(rope->table, rope->interleaved)));
+  }
+  return {};
+}
+
+Result<AscendExecutable::RopeVariant> AscendExecutable::make_variant(RopeId id, bool interleaved) {
+  const RopeTable& table = program_.ropes[at(id)];
+  const auto pairs = std::ssize(table.inverse_frequency);
+  RopeVariant variant{id, interleaved, 2 * pairs, {}, {}, {}, {}};
+  std::vector<float> cosines(at(limits_.max_context * variant.width));
+  std::vector<float> sines(cosines.size());
+  for (int64_t p = 0; p < limits_.max_context; ++p) {
+    for (int64_t i = 0; i < pairs; ++i) {
+      const double angle = static_cast<float>(p) * table.inverse_frequency[at(i)];
+      const auto scale = static_cast<double>(table.scale);
+      const int64_t row = p * variant.width;
+      for (const int64_t column :
+           interleaved ? std::array{2 * i, 2 * i + 1} : std::array{i, i + pairs}) {
+        cosines[at(row + column)] = static_cast<float>(std::cos(angle) * scale);
+        sines[at(row + column)] = static_cast<float>(std::sin(angle) * scale);
+      }
+    }
+  }
+  variant.cosines = LOTSE_TRY(queue_->upload(encode(cosines, activations_), "rope tables"));
+  variant.sines = LOTSE_TRY(queue_->upload(encode(sines, activations_), "rope tables"));
+  const int64_t bytes = bytes_of(activations_, limits_.max_tokens * variant.width);
+  variant.step_cosines = LOTSE_TRY(queue_->allocate(bytes, "rope tables"));
+  variant.step_sines = LOTSE_TRY(queue_->allocate(bytes, "rope tables"));
+  return variant;
+}
+
+Result<void> AscendExecutable::allocate() {
+  BufferPlan plan = plan_buffers(program_, limits_.max_tokens, limits_.max_outputs);
+  offsets_ = std::move(plan.offset);
+  const int64_t size = bytes_of(activations_, 1);
+  for (int64_t& offset : offsets_) offset = offset / int64_t{sizeof(float)} * size;
+  arena_ = LOTSE_TRY(queue_->allocate(plan.bytes / int64_t{sizeof(float)} * size, "activations"));
+  const AclType cached = limits_.cache_type == DType::f32 ? AclType::f32 : context_.half;
+  for (const CacheLayer& layer : program_.cache_layers) {
+    caches_.push_back(LOTSE_TRY(KvCache::allocate(*queue_, layer, limits_, cached)));
+  }
+  const int64_t slots = limits_.max_sequences * limits_.max_context;
+  const int64_t blocks =
+      limits_.max_sequences * ceil_div(limits_.max_context, limits_.block_tokens);
+  const int64_t words = 3 * limits_.max_tokens + limits_.max_outputs + slots + blocks +
+                        limits_.max_tokens * widest_choice(program_);
+  integers_ = LOTSE_TRY(queue_->allocate(words * 8, "inputs of a step"));
+  if (!uses_fused_attention(program_)) return {};
+  std::vector<std::byte> mask(at(kMaskSide * kMaskSide));
+  for (int64_t q = 0; q < kMaskSide; ++q) {
+    for (int64_t k = q + 1; k < kMaskSide; ++k) mask[at(q * kMaskSide + k)] = std::byte{1};
+  }
+  causal_mask_ = LOTSE_TRY(queue_->upload(mask, "the causal mask"));
+  inputs_.causal_mask = View::dense(causal_mask_.data(), AclType::boolean, {kMaskSide, kMaskSide});
+  return {};
+}
+
+Executable::Memory AscendExecutable::memory() const {
+  Memory memory;
+  for (const PreparedWeight& weight : weights_) memory.weights += weight.bytes();
+  for (const KvCache& cache : caches_) memory.cache += cache.keys.size() + cache.values.size();
+  memory.working = arena_.size() + integers_.size() + causal_mask_.size() + scratch_.bytes();
+  for (const RopeVariant& rope : ropes_) {
+    memory.working += 2 * (rope.cosines.size() + rope.step_cosines.size());
+  }
+  return memory;
+}
+
+int64_t AscendExecutable::rows(ValueId id, const Batch& batch) const {
+  const bool tokens = program_.values[at(id)].rows == Rows::tokens;
+  return static_cast<int64_t>(tokens ? batch.tokens.size() : batch.output_rows.size());
+}
+
+View AscendExecutable::value(ValueId id, const Batch& batch) const {
+  return View::dense(arena_.data() + offsets_[at(id)], activations_,
+                     {rows(id, batch), columns(id)});
+}
+
+// All of a step's integers in one copy. Indices are i64; the block table, i32 by the operator's
+// rule, is packed two to a word.
+Result<void> AscendExecutable::bring_inputs(const Batch& batch) {
+  staged_.clear();
+  const auto place = [&](AclType type, std::vector<int64_t> shape) {
+    return View::dense(integers_.data() + 8 * std::ssize(staged_), type, std::move(shape));
+  };
+  const auto count = std::ssize(batch.tokens);
+  tokens_ = place(AclType::i64, {count});
+  staged_.insert(staged_.end(), batch.tokens.begin(), batch.tokens.end());
+  positions_ = place(AclType::i64, {count});
+  staged_.insert(staged_.end(), batch.positions.begin(), batch.positions.end());
+  output_rows_ = place(AclType::i64, {std::ssize(batch.output_rows)});
+  staged_.insert(staged_.end(), batch.output_rows.begin(), batch.output_rows.end());
+
+  const auto slot = [&](const BatchSequence& sequence, int64_t position) {
+    return sequence.blocks[at(position / limits_.block_tokens)] * limits_.block_tokens +
+           position % limits_.block_tokens;
+  };
+  inputs_.slots = place(AclType::i64, {count});
+  staged_.resize(staged_.size() + at(count));
+  const auto slots = staged_.end() - count;
+  for (const BatchSequence& sequence : batch.sequences) {
+    for (int64_t i = 0; i < sequence.tokens; ++i) {
+      slots[sequence.first_token + i] = slot(sequence, sequence.context - sequence.tokens + i);
+    }
+  }
+  int64_t contexts = 0;
+  int64_t blocks_each = 1;
+  for (const BatchSequence& sequence : batch.sequences) {
+    contexts += sequence.context;
+    blocks_each = std::max(blocks_each, ceil_div(sequence.context, limits_.block_tokens));
+  }
+  inputs_.all_slots = place(AclType::i64, {contexts});
+  for (const BatchSequence& sequence : batch.sequences) {
+    for (int64_t p = 0; p < sequence.context; ++p) staged_.push_back(slot(sequence, p));
+  }
+  const auto sequences = std::ssize(batch.sequences);
+  inputs_.blocks = place(AclType::i32, {sequences, blocks_each});
+  std::vector<int32_t> table(at(round_up(sequences * blocks_each, 2)));
+  for (int64_t s = 0; s < sequences; ++s) {
+    const BatchSequence& sequence = batch.sequences[at(s)];
+    const int64_t used = ceil_div(sequence.context, limits_.block_tokens);
+    std::copy_n(sequence.blocks.begin(), used, table.begin() + s * blocks_each);
+  }
+  for (size_t i = 0; i < table.size(); i += 2) {
+    staged_.push_back(static_cast<int64_t>(static_cast<uint32_t>(table[i])) |
+                      static_cast<int64_t>(table[i + 1]) << 32);
+  }
+  const int64_t choices = widest_choice(program_) * count;
+  moe_index_ = place(AclType::i64, {choices});
+  return queue_->copy_in(integers_.data(), std::as_bytes(std::span(staged_)));
+}
+
+Result<void> AscendExecutable::gather_ropes() {
+  const int64_t tokens = positions_.shape[0];
+  for (const RopeVariant& rope : ropes_) {
+    const auto select = [&](const Buffer& table, const Buffer& step) {
+      const View all = View::dense(table.data(), activations_, {limits_.max_context, rope.width});
+      const View rows = View::dense(step.data(), activations_, {tokens, rope.width});
+      return queue_->run(queue_->library().index_select, queue_->tensor(all), 0,
+                         queue_->tensor(positions_), queue_->tensor(rows));
+    };
+    LOTSE_TRY(select(rope.cosines, rope.step_cosines));
+    LOTSE_TRY(select(rope.sines, rope.step_sines));
+  }
+  return {};
+}
+
+Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
+  LOTSE_TRY(queue_->enter());
+  LOTSE_TRY(queue_->start_timer());
+  LOTSE_TRY(bring_inputs(batch));
+  LOTSE_TRY(gather_ropes());
+  for (const Op& op : program_.ops) {
+    const Result<void> done =
+        std::visit([&](const auto& operation) { return execute(operation, batch); }, op.operation);
+    if (!done) {
+      return fail(done.error().code, "operator {}: {}", op.name, done.error().message);
+    }
+    if (observer_ != nullptr) LOTSE_TRY(show(op, batch));
+  }
+  const View logits = value(program_.logits, batch);
+  const View wide = LOTSE_TRY(converted(context_, logits, AclType::f32, Slot::cast_out));
+  device_seconds_ += LOTSE_TRY(queue_->stop_timer());
+  logits_.resize(at(logits.elements()));
+  LOTSE_TRY(queue_->download(wide.data, std::as_writable_bytes(std::span(logits_))));
+  return std::span<const float>(logits_);
+}
+
+// The value that the operator made goes to the host and back, in fp32 there.
+Result<void> AscendExecutable::show(const Op& op, const Batch& batch) {
+  const View made = value(output_of(op.operation), batch);
+  const View wide = LOTSE_TRY(converted(context_, made, AclType::f32, Slot::cast_out));
+  std::vector<float> host(at(made.elements()));
+  LOTSE_TRY(queue_->download(wide.data, std::as_writable_bytes(std::span(host))));
+  LOTSE_TRY(observer_->on_value(op, host, made.shape[0], made.shape[1]));
+  LOTSE_TRY(queue_->copy_in(wide.data, std::as_bytes(std::span(host))));
+  if (wide.data != made.data) LOTSE_TRY(copy(context_, wide, made));
+  return queue_->synchronise();
+}
+
+Result<void> AscendExecutable::execute(const Embed& op, const Batch& batch) {
+  const Segment& table = weight(op.table).segments.front();
+  const AclType type = table.format == WeightFormat::f32   ? AclType::f32
+                       : table.format == WeightFormat::f16 ? AclType::f16
+                                                           : AclType::bf16;
+  const View out = value(op.out, batch);
+  const View all = View::dense(table.data.data(), type, {table.rows, table.columns});
+  const View rows =
+      type == activations_ ? out : LOTSE_TRY(scratch_.view(Slot::cast_in, type, out.shape));
+  LOTSE_TRY(queue_->run(queue_->library().index_select, queue_->tensor(all), 0,
+                        queue_->tensor(tokens_), queue_->tensor(rows)));
+  if (type != activations_) LOTSE_TRY(copy(context_, rows, out));
+  if (op.scale == 1) return {};
+  return queue_->run(queue_->library().inplace_muls, queue_->tensor(out), queue_->scalar(op.scale));
+}
+
+Result<void> AscendExecutable::execute(const Linear& op, const Batch& batch) {
+  return linear(context_, value(op.in, batch), weight(op.weight),
+                op.bias == kNone ? nullptr : &weight(op.bias), value(op.out, batch));
+}
+
+Result<void> AscendExecutable::execute(const RmsNorm& op, const Batch& batch) {
+  const auto grouped = [&](const View& matrix) {
+    return matrix.as({matrix.shape[0], op.groups, op.width}, {matrix.strides[0], op.width, 1},
+                     op.first_column);
+  };
+  const View in = grouped(value(op.in, batch));
+  const View out = grouped(value(op.out, batch));
+  const View gamma = View::dense(weight(op.weight).vector.data(), activations_, {op.width});
+  const View rstd = LOTSE_TRY(scratch_.view(Slot::norm, AclType::f32, {in.shape[0], op.groups, 1}));
+  const bool is_whole = op.groups * op.width == columns(op.out);
+  const View normed =
+      is_whole ? out : LOTSE_TRY(scratch_.view(Slot::rotated, activations_, in.shape));
+  LOTSE_TRY(queue_->run(queue_->library().rms_norm, queue_->tensor(in), queue_->tensor(gamma),
+                        static_cast<double>(op.epsilon), queue_->tensor(normed),
+                        queue_->tensor(rstd)));
+  return is_whole ? Result<void>() : copy(context_, normed, out);
+}
+
+Result<void> AscendExecutable::execute(const Rope& op, const Batch& batch) {
+  const auto rope = std::ranges::find_if(ropes_, [&](const RopeVariant& variant) {
+    return variant.table == op.table && variant.interleaved == op.interleaved;
+  });
+  const View matrix = value(op.value, batch);
+  const int64_t tokens = matrix.shape[0];
+  const View heads =
+      matrix.as({1, tokens, op.heads, rope->width},
+                {tokens * matrix.strides[0], matrix.strides[0], op.head_dim, 1}, op.first_column);
+  const View rotated = LOTSE_TRY(scratch_.view(Slot::rotated, activations_, heads.shape));
+  const std::vector<int64_t> shape = {1, tokens, 1, rope->width};
+  LOTSE_TRY(queue_->run(queue_->library().rope, queue_->tensor(heads),
+                        queue_->tensor(View::dense(rope->step_cosines.data(), activations_, shape)),
+                        queue_->tensor(View::dense(rope->step_sines.data(), activations_, shape)),
+                        op.interleaved ? kRotateInterleaved : kRotateHalf,
+                        queue_->tensor(rotated)));
+  return copy(context_, rotated, heads);
+}
+
+Result<void> AscendExecutable::execute(const Attention& op, const Batch& batch) {
+  return run_attention(context_, op, caches_[at(op.cache_layer)], batch, inputs_, limits_,
+                       value(op.qkv, batch), value(op.out, batch));
+}
+
+Result<void> AscendExecutable::execute(const GatedActivation& op, const Batch& batch) {
+  return gated_activation(context_, op.activation, value(op.in, batch), value(op.out, batch));
+}
+
+Result<void> AscendExecutable::execute(const Add& op, const Batch& batch) {
+  return queue_->run(queue_->library().add, queue_->tensor(value(op.a, batch)),
+                     queue_->tensor(value(op.b, batch)), queue_->scalar(1),
+                     queue_->tensor(value(op.out, batch)));
+}
+
+Result<void> AscendExecutable::execute(const GatherRows& op, const Batch& batch) {
+  return queue_->run(queue_->library().index_select, queue_->tensor(value(op.in, batch)), 0,
+                     queue_->tensor(output_rows_), queue_->tensor(value(op.out, batch)));
+}
+
+Result<void> AscendExecutable::execute(const Softcap& op, const Batch& batch) {
+  const View x = value(op.value, batch);
+  const auto multiply = [&](float factor) {
+    return queue_->run(queue_->library().inplace_muls, queue_->tensor(x), queue_->scalar(factor));
+  };
+  LOTSE_TRY(multiply(1 / op.cap));
+  LOTSE_TRY(queue_->run(queue_->library().tanh, queue_->tensor(x), queue_->tensor(x)));
+  return multiply(op.cap);
+}
+
+Result<void> AscendExecutable::execute(const Moe& op, const Batch& batch) {
+  return run_moe(context_, op, {weight(op.router), weight(op.gate_up), weight(op.down)}, moe_index_,
+                 value(op.in, batch), value(op.out, batch));
+}
+
+}  // namespace lotse::ascend

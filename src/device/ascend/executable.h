@@ -1,0 +1,94 @@
+// A program on an Ascend device: weights, buffers and cache there, one operator after another.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "device/ascend/attention.h"
+#include "device/ascend/linear.h"
+#include "device/buffer_plan.h"
+#include "device/device.h"
+
+namespace lotse::ascend {
+
+class AscendExecutable final : public Executable {
+ public:
+  // `half` is the device's 16-bit type: bf16, or f16 where it has no bf16.
+  static Result<std::unique_ptr<Executable>> load(std::unique_ptr<Queue> queue, AclType half,
+                                                  const Program& program,
+                                                  std::vector<Weight> weights,
+                                                  const ExecutionLimits& limits);
+
+  Result<std::span<const float>> run(const Batch& batch) override;
+  void observe(Observer* observer) override { observer_ = observer; }
+  Memory memory() const override;
+  double device_seconds() const override { return device_seconds_; }
+
+ private:
+  // cos and sin of a rope table for every position, as the rotating operator reads them.
+  struct RopeVariant {
+    RopeId table;
+    bool interleaved;
+    int64_t width;   // columns that rotate: twice the frequencies
+    Buffer cosines;  // [positions, width], in the type of activations
+    Buffer sines;
+    Buffer step_cosines;  // [max_tokens, width]: the rows of this step's positions
+    Buffer step_sines;
+  };
+
+  AscendExecutable(std::unique_ptr<Queue> queue, AclType half, const Program& program,
+                   const ExecutionLimits& limits)
+      : queue_(std::move(queue)),
+        scratch_(*queue_),
+        context_{*queue_, scratch_, half},
+        program_(program),
+        limits_(limits) {}
+
+  Result<void> prepare_weights(const std::vector<Weight>& weights);
+  Result<void> prepare_ropes();
+  Result<RopeVariant> make_variant(RopeId table, bool interleaved);
+  Result<void> allocate();
+  AclType activation_type(const std::vector<Weight>& weights) const;
+
+  Result<void> bring_inputs(const Batch& batch);
+  Result<void> gather_ropes();
+  Result<void> show(const Op& op, const Batch& batch);
+
+  Result<void> execute(const Embed& op, const Batch& batch);
+  Result<void> execute(const Linear& op, const Batch& batch);
+  Result<void> execute(const RmsNorm& op, const Batch& batch);
+  Result<void> execute(const Rope& op, const Batch& batch);
+  Result<void> execute(const Attention& op, const Batch& batch);
+  Result<void> execute(const GatedActivation& op, const Batch& batch);
+  Result<void> execute(const Add& op, const Batch& batch);
+  Result<void> execute(const GatherRows& op, const Batch& batch);
+  Result<void> execute(const Softcap& op, const Batch& batch);
+  Result<void> execute(const Moe& op, const Batch& batch);
+
+  int64_t columns(ValueId id) const { return program_.values[static_cast<size_t>(id)].columns; }
+  int64_t rows(ValueId id, const Batch& batch) const;
+  View value(ValueId id, const Batch& batch) const;
+  const PreparedWeight& weight(WeightId id) const { return weights_[static_cast<size_t>(id)]; }
+
+  std::unique_ptr<Queue> queue_;  // outlives every buffer below
+  Scratch scratch_;
+  Context context_;
+  Program program_;
+  ExecutionLimits limits_;
+  AclType activations_ = AclType::bf16;
+  std::vector<PreparedWeight> weights_;
+  std::vector<RopeVariant> ropes_;
+  std::vector<KvCache> caches_;
+  std::vector<int64_t> offsets_;  // of each value in the arena, in bytes
+  Buffer arena_;
+  Buffer integers_;  // what a step brings along; see StepLayout in executable.cc
+  Buffer causal_mask_;
+  std::vector<int64_t> staged_;  // the same on the host, kept until the step has ended
+  View tokens_, positions_, output_rows_, moe_index_;
+  StepInputs inputs_;
+  std::vector<float> logits_;
+  double device_seconds_ = 0;
+  Observer* observer_ = nullptr;
+};
+
+}  // namespace lotse::ascend

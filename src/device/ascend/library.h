@@ -1,0 +1,152 @@
+// The vendor's libraries, or the emulator's, loaded at run time: functions by name.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "base/result.h"
+#include "device/ascend/abi.h"
+
+namespace lotse::ascend {
+
+// Loaded shared libraries in which names are looked up. Keeps the names that were not found.
+class Symbols {
+ public:
+  explicit Symbols(std::vector<void*> handles) : handles_(std::move(handles)) {}
+
+  void* find(const std::string& name);
+  void* find_optional(const std::string& name) const;
+  const std::vector<std::string>& missing() const { return missing_; }
+
+ private:
+  std::vector<void*> handles_;  // never closed: the libraries start threads of their own
+  std::vector<std::string> missing_;
+};
+
+template <class Signature>
+class Function;
+
+// One C function. Calling it when it is absent is a programmer's mistake: Library::open() has
+// checked the required ones.
+template <class R, class... Args>
+class Function<R(Args...)> {
+ public:
+  Function(Symbols& symbols, const char* name)
+      : pointer_(reinterpret_cast<R (*)(Args...)>(symbols.find(name))) {}
+  R operator()(std::type_identity_t<Args>... args) const { return pointer_(args...); }
+
+ private:
+  R (*pointer_)(Args...);
+};
+
+// One aclnn operator: both of its phases. Args are those before workspace size and executor.
+template <class... Args>
+class Operator {
+ public:
+  Operator(Symbols& symbols, const char* name)
+      : name_(name),
+        prepare_(symbols, (std::string(name) + "GetWorkspaceSize").c_str()),
+        launch_(symbols, name) {}
+
+  const char* name() const { return name_; }
+  AclStatus prepare(Args... args, uint64_t* bytes, AclExecutor** executor) const {
+    return prepare_(args..., bytes, executor);
+  }
+  AclStatus launch(void* workspace, uint64_t bytes, AclExecutor* executor, AclStream stream) const {
+    return launch_(workspace, bytes, executor, stream);
+  }
+
+ private:
+  const char* name_;
+  Function<AclStatus(Args..., uint64_t*, AclExecutor**)> prepare_;
+  Function<AclStatus(void*, uint64_t, AclExecutor*, AclStream)> launch_;
+};
+
+using T = const AclTensor*;
+using S = const AclScalar*;
+using IntArray = const AclIntArray*;
+
+// Every function this backend calls. A row's types are the function's argument list.
+struct Library {
+  // Looks in LOTSE_ASCEND_LIBRARY_PATH (folders, ':' between), then ASCEND_HOME_PATH and the
+  // toolkit's usual places, then for the emulator beside the program; the first place that has the
+  // libraries is used. Errors: not_found lists the places; unsupported names the functions that the
+  // libraries of a wrong version lack. Opened once a process; thread-safe.
+  static Result<const Library*> open();
+
+  explicit Library(Symbols found) : symbols(std::move(found)) {}
+
+  Symbols symbols;
+  std::string folder;    // where the libraries were found
+  std::string emulator;  // the emulator's own description; empty on the vendor's libraries
+
+  Function<const char*()> recent_error{symbols, "aclGetRecentErrMsg"};
+  Function<AclStatus(const char*)> init{symbols, "aclInit"};
+  Function<AclStatus(uint32_t*)> device_count{symbols, "aclrtGetDeviceCount"};
+  Function<AclStatus(int32_t)> set_device{symbols, "aclrtSetDevice"};
+  Function<const char*()> soc_name{symbols, "aclrtGetSocName"};
+  Function<AclStatus(int, size_t*, size_t*)> memory_info{symbols, "aclrtGetMemInfo"};
+  Function<AclStatus(void**, size_t, int)> allocate{symbols, "aclrtMalloc"};
+  Function<AclStatus(void*)> release{symbols, "aclrtFree"};
+  Function<AclStatus(void**, size_t)> allocate_host{symbols, "aclrtMallocHost"};
+  Function<AclStatus(void*)> release_host{symbols, "aclrtFreeHost"};
+  Function<AclStatus(void*, size_t, const void*, size_t, AclCopy)> copy{symbols, "aclrtMemcpy"};
+  Function<AclStatus(void*, size_t, const void*, size_t, AclCopy, AclStream)> copy_async{
+      symbols, "aclrtMemcpyAsync"};
+  Function<AclStatus(void*, size_t, int32_t, size_t)> fill{symbols, "aclrtMemset"};
+  Function<AclStatus(AclStream*)> create_stream{symbols, "aclrtCreateStream"};
+  Function<AclStatus(AclStream)> destroy_stream{symbols, "aclrtDestroyStream"};
+  Function<AclStatus(AclStream)> synchronise{symbols, "aclrtSynchronizeStream"};
+  Function<AclStatus(AclEvent*)> create_event{symbols, "aclrtCreateEvent"};
+  Function<AclStatus(AclEvent)> destroy_event{symbols, "aclrtDestroyEvent"};
+  Function<AclStatus(AclEvent, AclStream)> record_event{symbols, "aclrtRecordEvent"};
+  Function<AclStatus(float*, AclEvent, AclEvent)> elapsed{symbols, "aclrtEventElapsedTime"};
+
+  Function<AclTensor*(const int64_t*, uint64_t, AclType, const int64_t*, int64_t, AclFormat,
+                      const int64_t*, uint64_t, void*)>
+      create_tensor{symbols, "aclCreateTensor"};
+  Function<AclStatus(T)> destroy_tensor{symbols, "aclDestroyTensor"};
+  Function<AclTensorList*(const T*, uint64_t)> create_list{symbols, "aclCreateTensorList"};
+  Function<AclStatus(const AclTensorList*)> destroy_list{symbols, "aclDestroyTensorList"};
+  Function<AclScalar*(void*, AclType)> create_scalar{symbols, "aclCreateScalar"};
+  Function<AclStatus(S)> destroy_scalar{symbols, "aclDestroyScalar"};
+  Function<AclIntArray*(const int64_t*, uint64_t)> create_ints{symbols, "aclCreateIntArray"};
+  Function<AclStatus(IntArray)> destroy_ints{symbols, "aclDestroyIntArray"};
+
+  Operator<T, T, S, T> add{symbols, "aclnnAdd"};
+  Operator<T, T, S> inplace_add{symbols, "aclnnInplaceAdd"};
+  Operator<T, S> inplace_muls{symbols, "aclnnInplaceMuls"};
+  Operator<T, T> inplace_mul{symbols, "aclnnInplaceMul"};
+  Operator<T, T> inplace_div{symbols, "aclnnInplaceDiv"};
+  Operator<T, T> tanh{symbols, "aclnnTanh"};
+  Operator<T, T> inplace_copy{symbols, "aclnnInplaceCopy"};
+  Operator<T, AclType, T> cast{symbols, "aclnnCast"};
+  Operator<T, int64_t, T, T> index_select{symbols, "aclnnIndexSelect"};
+  Operator<T, int64_t, T, T> inplace_index_copy{symbols, "aclnnInplaceIndexCopy"};
+  Operator<T, T, T, int8_t> matmul{symbols, "aclnnMatmul"};
+  Operator<T, T, T, int8_t> batch_matmul{symbols, "aclnnBatchMatMul"};
+  Operator<T, int64_t, T> softmax{symbols, "aclnnSoftmax"};
+  Operator<T, IntArray, bool, AclType, T> reduce_sum{symbols, "aclnnReduceSum"};
+  Operator<T, int64_t, int64_t, bool, bool, T, T> topk{symbols, "aclnnTopk"};
+  Operator<T, T, double, T, T> rms_norm{symbols, "aclnnRmsNorm"};
+  Operator<T, int64_t, T> swiglu{symbols, "aclnnSwiGlu"};
+  Operator<T, int64_t, int64_t, bool, T, T> geglu{symbols, "aclnnGeGluV3"};
+  Operator<T, T, T, int64_t, T> rope{symbols, "aclnnRotaryPositionEmbedding"};
+  Operator<T, T, T, T> dynamic_quant{symbols, "aclnnDynamicQuant"};
+  Operator<T, T, T, T, T, T, bool, bool, T> quant_matmul{symbols, "aclnnQuantMatmulV4"};
+  Operator<T, T, T, T, T, T, T, int, T> weight_quant_matmul{symbols,
+                                                            "aclnnWeightQuantBatchMatmulV2"};
+  Operator<T, const AclTensorList*, const AclTensorList*, T, T, IntArray, IntArray, T, T, T, T, T,
+           T, T, T, T, T, T, T, T, T, T, T, IntArray, int64_t, double, int64_t, int64_t, char*,
+           int64_t, int64_t, int64_t, int64_t, int64_t, bool, int64_t, int64_t, T, T>
+      attention{symbols, "aclnnFusedInferAttentionScoreV2"};
+};
+
+// The text of a failed call: operator or function, code, and the library's own words.
+Error call_error(const Library& library, std::string_view what, AclStatus status);
+
+}  // namespace lotse::ascend

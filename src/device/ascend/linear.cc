@@ -1,0 +1,127 @@
+#include "device/ascend/linear.h"
+
+namespace lotse::ascend {
+namespace {
+
+bool is_dense(const View& view) {
+  int64_t expected = 1;
+  for (size_t i = view.shape.size(); i-- > 0;) {
+    if (view.shape[i] != 1 && view.strides[i] != expected) return false;
+    expected *= view.shape[i];
+  }
+  return true;
+}
+
+AclType plain_type(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f16:
+      return AclType::f16;
+    case WeightFormat::bf16:
+      return AclType::bf16;
+    default:
+      return AclType::f32;
+  }
+}
+
+Result<void> plain_matmul(Context& context, const View& in, const Segment& weight, int64_t first,
+                          int64_t rows, const View& out) {
+  const View matrix =
+      View::dense(weight.data.data(), plain_type(weight.format), {weight.rows, weight.columns})
+          .rows(first, rows);
+  const View transposed = matrix.as({weight.columns, rows}, {1, weight.columns});
+  Queue& queue = context.queue;
+  return queue.run(queue.library().matmul, queue.tensor(in), queue.tensor(transposed),
+                   queue.tensor(out), kKeepType);
+}
+
+// Ascend's quantised matmul: int8 by int8 into int32, then the weight's and the token's scale.
+Result<void> int8_matmul(Context& context, const View& in, const Segment& weight, int64_t first,
+                         int64_t rows, const View& out) {
+  Queue& queue = context.queue;
+  const Library& library = queue.library();
+  const int64_t tokens = in.shape[0];
+  const View quantised = LOTSE_TRY(context.scratch.view(Slot::quantised, AclType::i8, in.shape));
+  const View scales = LOTSE_TRY(context.scratch.view(Slot::token_scales, AclType::f32, {tokens}));
+  LOTSE_TRY(queue.run(library.dynamic_quant, queue.tensor(in), nullptr, queue.tensor(quantised),
+                      queue.tensor(scales)));
+  const View matrix =
+      View::dense(weight.data.data(), AclType::i8, {weight.rows, weight.columns}).rows(first, rows);
+  const View row_scales =
+      View::dense(weight.scales.data(), AclType::f32, {weight.rows}).rows(first, rows);
+  return queue.run(library.quant_matmul, queue.tensor(quantised), queue.tensor(matrix),
+                   queue.tensor(row_scales), nullptr, queue.tensor(scales), nullptr, false, true,
+                   queue.tensor(out));
+}
+
+Result<void> int4_matmul(Context& context, const View& in, const Segment& weight, int64_t first,
+                         int64_t rows, const View& out) {
+  Queue& queue = context.queue;
+  const int64_t groups = weight.columns / weight.group;
+  const View matrix = View::dense(weight.data.data(), AclType::i4, {weight.columns, weight.rows})
+                          .as({weight.columns, rows}, {weight.rows, 1}, first);
+  const View scales = View::dense(weight.scales.data(), context.half, {groups, weight.rows})
+                          .as({groups, rows}, {weight.rows, 1}, first);
+  return queue.run(queue.library().weight_quant_matmul, queue.tensor(in), queue.tensor(matrix),
+                   queue.tensor(scales), nullptr, nullptr, nullptr, nullptr,
+                   static_cast<int>(weight.group), queue.tensor(out));
+}
+
+}  // namespace
+
+Result<void> copy(Context& context, const View& in, const View& out) {
+  Queue& queue = context.queue;
+  if (in.type == out.type) {
+    return queue.run(queue.library().inplace_copy, queue.tensor(out), queue.tensor(in));
+  }
+  if (is_dense(out)) {
+    return queue.run(queue.library().cast, queue.tensor(in), out.type, queue.tensor(out));
+  }
+  const View dense = LOTSE_TRY(context.scratch.view(Slot::cast_out, out.type, out.shape));
+  LOTSE_TRY(queue.run(queue.library().cast, queue.tensor(in), out.type, queue.tensor(dense)));
+  return queue.run(queue.library().inplace_copy, queue.tensor(out), queue.tensor(dense));
+}
+
+Result<View> converted(Context& context, const View& in, AclType type, Slot slot) {
+  if (in.type == type) return in;
+  View out = LOTSE_TRY(context.scratch.view(slot, type, in.shape));
+  LOTSE_TRY(copy(context, in, out));
+  return out;
+}
+
+Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
+                    int64_t rows, const View& out) {
+  const bool is_quantised =
+      weight.format == WeightFormat::w8a8 || weight.format == WeightFormat::w4a16;
+  const AclType type = is_quantised ? context.half : plain_type(weight.format);
+  const View x = LOTSE_TRY(converted(context, in, type, Slot::cast_in));
+  const bool is_direct = out.type == type && is_dense(out);
+  const View y =
+      is_direct ? out : LOTSE_TRY(context.scratch.view(Slot::expert_out, type, out.shape));
+  if (weight.format == WeightFormat::w8a8) {
+    LOTSE_TRY(int8_matmul(context, x, weight, first, rows, y));
+  } else if (weight.format == WeightFormat::w4a16) {
+    LOTSE_TRY(int4_matmul(context, x, weight, first, rows, y));
+  } else {
+    LOTSE_TRY(plain_matmul(context, x, weight, first, rows, y));
+  }
+  if (is_direct) return {};
+  return copy(context, y, out);
+}
+
+Result<void> linear(Context& context, const View& in, const PreparedWeight& weight,
+                    const PreparedWeight* bias, const View& out) {
+  Queue& queue = context.queue;
+  int64_t column = 0;
+  for (const Segment& segment : weight.segments) {
+    const View columns =
+        out.as({out.shape[0], segment.rows}, {out.strides[0], out.strides[1]}, column);
+    LOTSE_TRY(matmul(context, in, segment, 0, segment.rows, columns));
+    column += segment.rows;
+  }
+  if (bias == nullptr) return {};
+  const View values = View::dense(bias->vector.data(), out.type, {out.shape[1]});
+  return queue.run(queue.library().inplace_add, queue.tensor(out), queue.tensor(values),
+                   queue.scalar(1));
+}
+
+}  // namespace lotse::ascend

@@ -1,0 +1,31 @@
+// Linears in every weight format, and the copies and conversions that operators share.
+#pragma once
+
+#include "device/ascend/prepared_weight.h"
+#include "device/ascend/scratch.h"
+
+namespace lotse::ascend {
+
+// What every operator needs. `half` is the type that quantised weights are computed with.
+struct Context {
+  Queue& queue;
+  Scratch& scratch;
+  AclType half;
+};
+
+// out = in, converted where the types differ; either may be strided.
+Result<void> copy(Context& context, const View& in, const View& out);
+
+// `in` itself where it has that type, else a converted copy in `slot`.
+Result<View> converted(Context& context, const View& in, AclType type, Slot slot);
+
+// out[t, n] = Σ_k in[t, k] · weight[n, k] over rows [first, first + rows) of the weight. `in` and
+// `out` are matrices of the type of activations.
+Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
+                    int64_t rows, const View& out);
+
+// All segments, and the bias where `bias` is not null.
+Result<void> linear(Context& context, const View& in, const PreparedWeight& weight,
+                    const PreparedWeight* bias, const View& out);
+
+}  // namespace lotse::ascend
