@@ -383,7 +383,13 @@ class Document {
   bool family_;
 };
 
+// toml++ 3.3 has undefined behaviour on some letters beyond ASCII, so a profile is ASCII.
 Result<toml::parse_result> parse_toml(std::string_view text, const std::string& origin) {
+  const auto letter = std::ranges::find_if(text, [](char c) { return (c & 0x80) != 0; });
+  if (letter != text.end()) {
+    return fail(ErrorCode::invalid_input, "{}:{}: expected ASCII only", origin,
+                1 + std::count(text.begin(), letter, '\n'));
+  }
   try {
     return toml::parse(text, origin);
   } catch (const BrokenAssumption&) {

@@ -123,6 +123,11 @@ TEST(MalformedProfile, Syntax) {
   }
 }
 
+TEST(MalformedProfile, LettersBeyondAscii) {
+  expect_errors({{"note = 'ok'\n\xce\x96 = 1", "x.toml:6: expected ASCII only"},
+                 {"note = '\xef\xbb\xbf'", "x.toml:5: expected ASCII only"}});
+}
+
 // What toml++ itself only asserts.
 TEST(MalformedProfile, BracesWhereAValueOfAnArrayIsDue) {
   const std::string error = "x.toml: not valid TOML: a bracket or brace is misplaced";
