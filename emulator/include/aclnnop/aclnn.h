@@ -4,12 +4,19 @@
 #define LOTSE_EMULATOR_ACLNN_H
 
 #include "aclnnop/elementwise.h"
+#include "aclnnop/fill.h"
 #include "aclnnop/gated.h"
 #include "aclnnop/indexing.h"
+#include "aclnnop/linalg.h"
 #include "aclnnop/matmul.h"
+#include "aclnnop/norm_layer.h"
 #include "aclnnop/reduce.h"
 #include "aclnnop/rms_norm.h"
 #include "aclnnop/rope.h"
+#include "aclnnop/scatter.h"
+#include "aclnnop/shape.h"
 #include "aclnnop/softmax.h"
+#include "aclnnop/sort.h"
+#include "aclnnop/window.h"
 
 #endif

@@ -1,30 +1,34 @@
 // Casts, copies and fills.
+#include "ops/copy.h"
+
 #include "aclnnop/elementwise.h"
 #include "ops/elementwise.h"
 
 namespace lotse::emulator {
 namespace {
 
-// Integers pass through int64_t, so that none loses bits; anything else through float or double.
+// `from` broadcasts to `to`.
 void convert(Op& op, const Tensor& from, const Tensor& to) {
   op.require(op.broadcast(from, to) == to.dims(), "{}, which does not broadcast to {} {}",
              from.text(), to.argument(), to.desc().text());
-  op.compute([=] {
-    map_elements<true>(arithmetic_of({from.dtype()}),
-                       std::array{from.view().broadcast_to(to.dims())}, to.view(),
-                       [](auto x) { return x; });
-  });
+  op.compute([=] { copy_elements(from.view().broadcast_to(to.dims()), to.view()); });
 }
 
 void fill(Op& op, const Tensor& to, const ScalarValue& value) {
-  op.compute([=] {
-    const View view = to.view();
-    map_elements<true>(arithmetic_of({value.dtype()}), std::array{view}, view,
-                       [value](auto x) { return value.as<decltype(x)>(); });
-  });
+  op.compute([=] { fill_elements(to.view(), value); });
 }
 
 }  // namespace
+
+// Integers pass through int64_t, so that none loses bits; anything else through float or double.
+void copy_elements(const View& from, const View& to) {
+  map_elements<true>(arithmetic_of({from.dtype()}), std::array{from}, to, [](auto x) { return x; });
+}
+
+void fill_elements(const View& view, const ScalarValue& value) {
+  map_elements<true>(arithmetic_of({value.dtype()}), std::array{view}, view,
+                     [value](auto x) { return value.as<decltype(x)>(); });
+}
 
 // clang-format off
 ACLNN(aclnnCast, const aclTensor* self, aclDataType dtype, aclTensor* out) {
