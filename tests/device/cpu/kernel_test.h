@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/cpu/isa.h"
+#include "tests/device/program_under_test.h"
 
 namespace lotse::cpu {
 
@@ -25,37 +26,6 @@ class KernelTest : public testing::TestWithParam<InstructionSet> {
 
 inline std::string isa_name(const testing::TestParamInfo<InstructionSet>& info) {
   return info.param.kernels->name;
-}
-
-// Deterministic random numbers.
-class Random {
- public:
-  explicit Random(uint64_t seed) : engine_(seed) {}
-  int64_t between(int64_t low, int64_t high) {
-    return std::uniform_int_distribution<int64_t>(low, high)(engine_);
-  }
-  float normal(float deviation = 1) {
-    return std::normal_distribution<float>(0, deviation)(engine_);
-  }
-  std::vector<float> normals(int64_t count, float deviation = 1) {
-    std::vector<float> values(static_cast<size_t>(count));
-    for (float& value : values) value = normal(deviation);
-    return values;
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
-// |actual − expected| ≤ relative · |expected| + absolute, where NaN matches NaN.
-inline testing::AssertionResult near(double actual, double expected, double relative,
-                                     double absolute) {
-  if (std::isnan(actual) && std::isnan(expected)) return testing::AssertionSuccess();
-  if (actual == expected) return testing::AssertionSuccess();
-  if (std::abs(actual - expected) <= relative * std::abs(expected) + absolute) {
-    return testing::AssertionSuccess();
-  }
-  return testing::AssertionFailure() << actual << " instead of " << expected;
 }
 
 }  // namespace lotse::cpu
