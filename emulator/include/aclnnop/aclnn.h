@@ -10,6 +10,8 @@
 #include "aclnnop/linalg.h"
 #include "aclnnop/matmul.h"
 #include "aclnnop/norm_layer.h"
+#include "aclnnop/quant.h"
+#include "aclnnop/quant_matmul.h"
 #include "aclnnop/reduce.h"
 #include "aclnnop/rms_norm.h"
 #include "aclnnop/rope.h"

@@ -108,6 +108,7 @@ struct Product {
   const std::vector<T>& a;
   const int64_t m, n, k;
   const Epilogue<T>& epilogue;
+  const PanelTransform& transform;
 
   void columns(int64_t column) const {
     const int64_t width = n - column < kColumns ? n - column : kColumns;
@@ -119,6 +120,9 @@ struct Product {
         pack_columns(transpose, first, depth, column, width, panel.data());
       } else {
         pack_rows(b, first, depth, column, width, panel.data());
+      }
+      if constexpr (std::is_same_v<T, float>) {
+        if (transform) transform(first, depth, column, width, panel.data(), kColumns);
       }
       round_inputs(rounding, panel.data(), depth * kColumns);
       if constexpr (std::is_same_v<T, float>) {
@@ -136,14 +140,15 @@ struct Product {
 }  // namespace
 
 template <class T>
-void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue) {
+void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue,
+              const PanelTransform& transform) {
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
   if (m == 0 || n == 0) return;
   std::vector<T> dense = read<T>(a);
   round_inputs(rounding, dense.data(), static_cast<int64_t>(dense.size()));
   const View transpose = b.transposed(0, 1);
   const bool by_columns = b.columns_adjacent();
-  const Product<T> product{b, transpose, by_columns, rounding, dense, m, n, k, epilogue};
+  const Product<T> product{b, transpose, by_columns, rounding, dense, m, n, k, epilogue, transform};
   const int64_t panels = (n + kColumns - 1) / kColumns;
   // Below about 2^18 multiplications a thread costs more than it saves.
   const int64_t grain = 1 + (int64_t{1} << 18) / (m * k * kColumns + 1);
@@ -152,7 +157,9 @@ void multiply(const View& a, const View& b, InputRounding rounding, const Epilog
   });
 }
 
-template void multiply(const View&, const View&, InputRounding, const Epilogue<float>&);
-template void multiply(const View&, const View&, InputRounding, const Epilogue<int32_t>&);
+template void multiply(const View&, const View&, InputRounding, const Epilogue<float>&,
+                       const PanelTransform&);
+template void multiply(const View&, const View&, InputRounding, const Epilogue<int32_t>&,
+                       const PanelTransform&);
 
 }  // namespace lotse::emulator

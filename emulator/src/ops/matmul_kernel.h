@@ -16,9 +16,16 @@ enum class InputRounding { none, half, hf32 };
 template <class T>
 using Epilogue = std::function<void(int64_t row, int64_t column, int64_t count, T* values)>;
 
+// Changes a panel of `b` before its use: `depth` rows from row `row` on of `width` columns from
+// column `column` on, `stride` elements apart.
+using PanelTransform = std::function<void(int64_t row, int64_t depth, int64_t column, int64_t width,
+                                          float* panel, int64_t stride)>;
+
 // a [m, k] × b [k, n] with accumulation in T: float, or int32_t (exact, wrapping). Runs on several
-// threads, so the epilogue is called concurrently, once for every result.
+// threads, so the epilogue is called concurrently, once for every result. `transform` is for T
+// float.
 template <class T>
-void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue);
+void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue,
+              const PanelTransform& transform = {});
 
 }  // namespace lotse::emulator
