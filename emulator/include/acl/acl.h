@@ -190,6 +190,9 @@ aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDat
                            const int64_t* strides, int64_t offset, aclFormat format,
                            const int64_t* storageDims, uint64_t storageDimsNum, void* tensorData);
 aclnnStatus aclDestroyTensor(const aclTensor* tensor);
+/* The shape, after a synchronise also of a result whose size depends on values; *viewDims is an
+ * array that the caller frees with delete[]. */
+aclnnStatus aclGetViewShape(const aclTensor* tensor, int64_t** viewDims, uint64_t* viewDimsNum);
 aclScalar* aclCreateScalar(void* value, aclDataType dataType);
 aclnnStatus aclDestroyScalar(const aclScalar* scalar);
 aclIntArray* aclCreateIntArray(const int64_t* value, uint64_t size);

@@ -103,6 +103,21 @@ LOTSE_C_API aclnnStatus aclDestroyTensor(const aclTensor* tensor) {
   return destroy("aclDestroyTensor", tensor, HandleKind::tensor);
 }
 
+LOTSE_C_API aclnnStatus aclGetViewShape(const aclTensor* tensor, int64_t** viewDims,
+                                        uint64_t* viewDimsNum) {
+  return guarded("aclGetViewShape", [&] {
+    if (tensor == nullptr) fail(kNullArgument, "argument tensor is null");
+    if (viewDims == nullptr) fail(kNullArgument, "argument viewDims is null");
+    if (viewDimsNum == nullptr) fail(kNullArgument, "argument viewDimsNum is null");
+    check_handle(tensor, HandleKind::tensor, "tensor", kInvalidArgument);
+    const Dims& dims = tensor->desc.dims;
+    *viewDims = new int64_t[static_cast<size_t>(dims.size())];
+    std::ranges::copy(dims, *viewDims);
+    if (tensor->rows != nullptr) (*viewDims)[0] = *tensor->rows;
+    *viewDimsNum = static_cast<uint64_t>(dims.size());
+  });
+}
+
 LOTSE_C_API aclScalar* aclCreateScalar(void* value, aclDataType dataType) {
   return create("aclCreateScalar", HandleKind::scalar, [&] {
     if (value == nullptr) fail(kNullArgument, "argument value is null");

@@ -1,7 +1,9 @@
 // The objects behind aclTensor, aclScalar and the arrays.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -63,6 +65,8 @@ class ScalarValue {
 
 struct aclTensor {
   lotse::emulator::TensorDesc desc;
+  // Rows that an operator whose result's size depends on values has written; null for the others.
+  std::shared_ptr<const std::atomic<int64_t>> rows = nullptr;
 };
 struct aclScalar {
   lotse::emulator::ScalarValue value;
