@@ -1,5 +1,6 @@
-# What `make install` and `make package` put in place: the program, its manual page, completion for
-# three shells, and the bundled model. Manual and completion are printed by the program itself.
+# What `make install` and `make package` put in place: the program, the Ascend emulator, the manual
+# page, completion for three shells, and the bundled model. Manual and completion are printed by the
+# program itself.
 include(GNUInstallDirs)
 # What is installed is built by name; the tests are not built for it.
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
@@ -19,6 +20,9 @@ add_custom_target(lotse_manual DEPENDS
   ${manual}/lotse.1 ${manual}/lotse.bash ${manual}/lotse.zsh ${manual}/lotse.fish)
 
 install(TARGETS lotse RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# Not among the system's libraries: only who asks for the emulator shall find it.
+install(TARGETS ascendcl nnopbase opapi hccl acl_op_compiler
+  LIBRARY DESTINATION lib/lotse/emulator)
 install(FILES ${manual}/lotse.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES ${manual}/lotse.bash RENAME lotse
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

@@ -69,6 +69,7 @@ void print_now(const std::string& text) {
 struct Answer {
   std::string text;
   GenerationResult result;
+  double device_seconds = 0;  // by the device's own clock, where it has one
 };
 
 // Generates, streaming text to stdout when `stream` is set. Ctrl-C ends the answer.
@@ -81,29 +82,45 @@ Result<Answer> generate(Engine& engine, Session& session, std::span<const int32_
     if (stream) print_now(text);
   };
   const InterruptGuard guard;
+  const double before = engine.executable().device_seconds();
   answer.result = LOTSE_TRY(engine.generate(session, prompt, sampling(options, engine),
                                             options.max_tokens, [&](int32_t token) {
                                               emit(decoder.push(token));
                                               return !InterruptGuard::interrupted();
                                             }));
   emit(decoder.flush());
+  answer.device_seconds = engine.executable().device_seconds() - before;
   return answer;
+}
+
+// Whoever reads an answer of an emulated device is told so, and what its time means.
+void say_emulated(const Engine& engine, const Answer& answer) {
+  if (!engine.device().is_emulated()) return;
+  const GenerationResult& r = answer.result;
+  fmt::print(stderr,
+             "[{} is {}. Predicted device time {:.1f} ms for {} + {} tokens; here it took {:.1f} "
+             "ms]\n",
+             engine.device().name(), engine.device().description(), 1e3 * answer.device_seconds,
+             r.prompt_tokens, r.tokens.size(), 1e3 * (r.prefill_seconds + r.decode_seconds));
 }
 
 Json to_json(const Engine& engine, std::span<const int32_t> prompt, const Answer& answer) {
   const GenerationResult& r = answer.result;
   const auto decoded = static_cast<double>(std::max<size_t>(r.tokens.size(), 1) - 1);
-  return {
+  Json json = {
       {"text", answer.text},
       {"token_ids", r.tokens},
       {"prompt_token_ids", std::vector<int32_t>(prompt.begin(), prompt.end())},
       {"finish_reason", name(r.finish)},
       {"device", engine.device().name()},
+      {"emulated", engine.device().is_emulated()},
       {"timings",
        {{"load_seconds", engine.load_seconds()},
         {"prefill_seconds", r.prefill_seconds},
         {"decode_seconds", r.decode_seconds},
         {"decode_tokens_per_second", r.decode_seconds > 0 ? decoded / r.decode_seconds : 0.0}}}};
+  if (answer.device_seconds > 0) json["timings"]["device_seconds"] = answer.device_seconds;
+  return json;
 }
 
 Result<int> answer_once(Engine& engine, const RunOptions& options, const std::string& text) {
@@ -116,6 +133,7 @@ Result<int> answer_once(Engine& engine, const RunOptions& options, const std::st
     fmt::print("{}\n", to_json(engine, prompt, answer).dump(2));
   } else {
     print_now("\n");
+    say_emulated(engine, answer);
   }
   return kOk;
 }
@@ -136,6 +154,7 @@ Result<int> chat(Engine& engine, const RunOptions& options) {
     const auto prompt = LOTSE_TRY(encode(engine, options, messages));
     const Answer answer = LOTSE_TRY(generate(engine, *session, prompt, options, true));
     print_now("\n");
+    say_emulated(engine, answer);
     messages.push_back({"assistant", answer.text});
     InterruptGuard::clear();
   }

@@ -92,6 +92,10 @@ class Device {
   virtual std::string_view name() const = 0;    // "cpu", as given to --device
   virtual std::string description() const = 0;  // for people: "AVX-512 (VNNI, BF16), 2 threads"
 
+  // Whether something else takes the place of the hardware that the name promises; whoever shows
+  // results says so.
+  virtual bool is_emulated() const { return false; }
+
   // Positions in a cache block that suit the device; ExecutionLimits should say the same.
   virtual int64_t block_tokens() const { return 64; }
 
