@@ -36,9 +36,8 @@ class AscendDevice final : public Device {
   Result<std::unique_ptr<Executable>> load(const Program& program, std::vector<Weight> weights,
                                            const ExecutionLimits& limits) override {
     LOTSE_CHECK(weights.size() == program.weights.size());
-    const bool has_bf16 = !info_.soc.starts_with("Ascend310P");
-    return AscendExecutable::load(LOTSE_TRY(Queue::open(library_, info_.index)),
-                                  has_bf16 ? AclType::bf16 : AclType::f16, program,
+    const ChipProfile chip = LOTSE_TRY(profile_of(info_.soc));
+    return AscendExecutable::load(LOTSE_TRY(Queue::open(library_, info_.index)), chip, program,
                                   std::move(weights), limits);
   }
 

@@ -6,11 +6,6 @@
 namespace lotse::ascend {
 namespace {
 
-// Limits of aclnnFusedInferAttentionScoreV2 for fp16 and bf16.
-constexpr int64_t kFusedHeads = 256;
-constexpr int64_t kFusedHeadDim = 512;
-constexpr int64_t kFusedAlignment = 16;
-constexpr int64_t kFusedGroup = 64;
 constexpr int64_t kCausalRightDown = 3;  // sparseMode: queries end where keys end
 constexpr int64_t kNoMask = 0;
 constexpr int64_t kAllTokens = std::numeric_limits<int32_t>::max();
@@ -35,10 +30,10 @@ class Runner {
         qkv_(qkv),
         out_(out) {}
 
-  Result<void> run() {
+  Result<void> run(bool is_fused) {
     LOTSE_TRY(write(cache_.keys, op_.heads * op_.head_dim));
     LOTSE_TRY(write(cache_.values, (op_.heads + op_.kv_heads) * op_.head_dim));
-    if (is_fused(op_, qkv_.type, cache_.type, limits_.max_context)) return run_fused();
+    if (is_fused) return run_fused();
     int64_t slots_before = 0;
     for (const BatchSequence& sequence : batch_.sequences) {
       LOTSE_TRY(compose(sequence, slots_before));
@@ -238,17 +233,11 @@ Result<KvCache> KvCache::allocate(const Queue& queue, const CacheLayer& layer,
   return cache;
 }
 
-bool is_fused(const Attention& op, AclType activations, AclType cached, int64_t max_context) {
-  return activations == cached && activations != AclType::f32 && op.softcap == 0 &&
-         (op.window == 0 || op.window >= max_context) && op.heads <= kFusedHeads &&
-         op.head_dim <= kFusedHeadDim && op.head_dim % kFusedAlignment == 0 &&
-         op.heads / op.kv_heads <= kFusedGroup;
-}
-
 Result<void> run_attention(Context& context, const Attention& op, const KvCache& cache,
                            const Batch& batch, const StepInputs& inputs,
-                           const ExecutionLimits& limits, const View& qkv, const View& out) {
-  return Runner(context, op, cache, batch, inputs, limits, qkv, out).run();
+                           const ExecutionLimits& limits, bool is_fused, const View& qkv,
+                           const View& out) {
+  return Runner(context, op, cache, batch, inputs, limits, qkv, out).run(is_fused);
 }
 
 }  // namespace lotse::ascend

@@ -28,12 +28,10 @@ struct StepInputs {
   View causal_mask;  // u8 [2048, 2048], 1 above the diagonal: the fused operator's compressed mask
 };
 
-// Whether the fused operator has this attention; else it is composed. A window that no sequence
-// outgrows is none.
-bool is_fused(const Attention& op, AclType activations, AclType cached, int64_t max_context);
-
+// By the fused operator when `is_fused`; its types must then be those of the cache.
 Result<void> run_attention(Context& context, const Attention& op, const KvCache& cache,
                            const Batch& batch, const StepInputs& inputs,
-                           const ExecutionLimits& limits, const View& qkv, const View& out);
+                           const ExecutionLimits& limits, bool is_fused, const View& qkv,
+                           const View& out);
 
 }  // namespace lotse::ascend

@@ -17,11 +17,6 @@ constexpr int64_t kMaskSide = 2048;
 constexpr int64_t kRotateHalf = 0;
 constexpr int64_t kRotateInterleaved = 1;
 
-bool uses_fused_attention(const Program& program) {
-  return std::ranges::any_of(
-      program.ops, [](const Op& op) { return std::holds_alternative<Attention>(op.operation); });
-}
-
 int64_t widest_choice(const Program& program) {
   int64_t widest = 0;
   for (const Op& op : program.ops) {
@@ -36,12 +31,14 @@ bool is_matrix(const WeightDecl& decl) { return decl.role != WeightRole::vector;
 }  // namespace
 
 Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue> queue,
-                                                           AclType half, const Program& program,
+                                                           const ChipProfile& chip,
+                                                           const Program& program,
                                                            std::vector<Weight> weights,
                                                            const ExecutionLimits& limits) {
-  std::unique_ptr<AscendExecutable> executable(
-      new AscendExecutable(std::move(queue), half, program, limits));
-  executable->activations_ = executable->activation_type(weights);
+  const bool has_bf16 = std::ranges::find(chip.matmul, "bf16") != chip.matmul.end();
+  std::unique_ptr<AscendExecutable> executable(new AscendExecutable(
+      std::move(queue), has_bf16 ? AclType::bf16 : AclType::f16, program, limits));
+  LOTSE_TRY(executable->check_rules(weights, chip));
   LOTSE_TRY(executable->prepare_weights(weights));
   LOTSE_TRY(executable->prepare_ropes());
   LOTSE_TRY(executable->allocate());
@@ -63,8 +60,24 @@ AclType AscendExecutable::activation_type(const std::vector<Weight>& weights) co
   return has_f16 ? AclType::f16 : context_.half;
 }
 
-Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights) {
+Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
+                                           const ChipProfile& chip) {
+  activations_ = activation_type(weights);
   if (activations_ != AclType::f32) context_.half = activations_;
+  cached_ = limits_.cache_type == DType::f32 ? AclType::f32 : context_.half;
+  const std::vector<Support> answers =
+      LOTSE_TRY(check_program(program_, weights, activations_, cached_, limits_.max_context, chip));
+  is_fused_.resize(program_.cache_layers.size());
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const auto* attention = std::get_if<Attention>(&program_.ops[i].operation);
+    if (attention == nullptr) continue;
+    is_fused_[at(attention->cache_layer)] =
+        answers[i].status == Support::Status::native && activations_ == cached_;
+  }
+  return {};
+}
+
+Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights) {
   for (size_t i = 0; i < weights.size(); ++i) {
     const WeightDecl& decl = program_.weights[i];
     weights_.push_back(LOTSE_TRY(is_matrix(decl)
@@ -118,9 +131,8 @@ Result<void> AscendExecutable::allocate() {
   const int64_t size = bytes_of(activations_, 1);
   for (int64_t& offset : offsets_) offset = offset / int64_t{sizeof(float)} * size;
   arena_ = LOTSE_TRY(queue_->allocate(plan.bytes / int64_t{sizeof(float)} * size, "activations"));
-  const AclType cached = limits_.cache_type == DType::f32 ? AclType::f32 : context_.half;
   for (const CacheLayer& layer : program_.cache_layers) {
-    caches_.push_back(LOTSE_TRY(KvCache::allocate(*queue_, layer, limits_, cached)));
+    caches_.push_back(LOTSE_TRY(KvCache::allocate(*queue_, layer, limits_, cached_)));
   }
   const int64_t slots = limits_.max_sequences * limits_.max_context;
   const int64_t blocks =
@@ -128,7 +140,7 @@ Result<void> AscendExecutable::allocate() {
   const int64_t words = 3 * limits_.max_tokens + limits_.max_outputs + slots + blocks +
                         limits_.max_tokens * widest_choice(program_);
   integers_ = LOTSE_TRY(queue_->allocate(words * 8, "inputs of a step"));
-  if (!uses_fused_attention(program_)) return {};
+  if (std::ranges::find(is_fused_, true) == is_fused_.end()) return {};
   std::vector<std::byte> mask(at(kMaskSide * kMaskSide));
   for (int64_t q = 0; q < kMaskSide; ++q) {
     for (int64_t k = q + 1; k < kMaskSide; ++k) mask[at(q * kMaskSide + k)] = std::byte{1};
@@ -270,8 +282,8 @@ Result<void> AscendExecutable::execute(const Embed& op, const Batch& batch) {
   const View all = View::dense(table.data.data(), type, {table.rows, table.columns});
   const View rows =
       type == activations_ ? out : LOTSE_TRY(scratch_.view(Slot::cast_in, type, out.shape));
-  LOTSE_TRY(queue_->run(queue_->library().index_select, queue_->tensor(all), 0,
-                        queue_->tensor(tokens_), queue_->tensor(rows)));
+  LOTSE_TRY(queue_->run(queue_->library().embedding, queue_->tensor(all), queue_->tensor(tokens_),
+                        queue_->tensor(rows)));
   if (type != activations_) LOTSE_TRY(copy(context_, rows, out));
   if (op.scale == 1) return {};
   return queue_->run(queue_->library().inplace_muls, queue_->tensor(out), queue_->scalar(op.scale));
@@ -321,7 +333,7 @@ Result<void> AscendExecutable::execute(const Rope& op, const Batch& batch) {
 
 Result<void> AscendExecutable::execute(const Attention& op, const Batch& batch) {
   return run_attention(context_, op, caches_[at(op.cache_layer)], batch, inputs_, limits_,
-                       value(op.qkv, batch), value(op.out, batch));
+                       is_fused_[at(op.cache_layer)], value(op.qkv, batch), value(op.out, batch));
 }
 
 Result<void> AscendExecutable::execute(const GatedActivation& op, const Batch& batch) {

@@ -6,6 +6,7 @@
 
 #include "device/ascend/attention.h"
 #include "device/ascend/linear.h"
+#include "device/ascend/rules.h"
 #include "device/buffer_plan.h"
 #include "device/device.h"
 
@@ -13,9 +14,9 @@ namespace lotse::ascend {
 
 class AscendExecutable final : public Executable {
  public:
-  // `half` is the device's 16-bit type: bf16, or f16 where it has no bf16.
-  static Result<std::unique_ptr<Executable>> load(std::unique_ptr<Queue> queue, AclType half,
-                                                  const Program& program,
+  // `chip` is the device's profile, whose rules say what it has.
+  static Result<std::unique_ptr<Executable>> load(std::unique_ptr<Queue> queue,
+                                                  const ChipProfile& chip, const Program& program,
                                                   std::vector<Weight> weights,
                                                   const ExecutionLimits& limits);
 
@@ -44,6 +45,7 @@ class AscendExecutable final : public Executable {
         program_(program),
         limits_(limits) {}
 
+  Result<void> check_rules(const std::vector<Weight>& weights, const ChipProfile& chip);
   Result<void> prepare_weights(const std::vector<Weight>& weights);
   Result<void> prepare_ropes();
   Result<RopeVariant> make_variant(RopeId table, bool interleaved);
@@ -76,9 +78,11 @@ class AscendExecutable final : public Executable {
   Program program_;
   ExecutionLimits limits_;
   AclType activations_ = AclType::bf16;
+  AclType cached_ = AclType::bf16;
   std::vector<PreparedWeight> weights_;
   std::vector<RopeVariant> ropes_;
   std::vector<KvCache> caches_;
+  std::vector<bool> is_fused_;    // of each cache layer's attention
   std::vector<int64_t> offsets_;  // of each value in the arena, in bytes
   Buffer arena_;
   Buffer integers_;  // what a step brings along; see StepLayout in executable.cc

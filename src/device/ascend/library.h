@@ -125,6 +125,7 @@ struct Library {
   Operator<T, T> tanh{symbols, "aclnnTanh"};
   Operator<T, T> inplace_copy{symbols, "aclnnInplaceCopy"};
   Operator<T, AclType, T> cast{symbols, "aclnnCast"};
+  Operator<T, T, T> embedding{symbols, "aclnnEmbedding"};
   Operator<T, int64_t, T, T> index_select{symbols, "aclnnIndexSelect"};
   Operator<T, int64_t, T, T> inplace_index_copy{symbols, "aclnnInplaceIndexCopy"};
   Operator<T, T, T, int8_t> matmul{symbols, "aclnnMatmul"};

@@ -1,5 +1,7 @@
 #include "device/ascend/linear.h"
 
+#include <algorithm>
+
 namespace lotse::ascend {
 namespace {
 
@@ -10,6 +12,13 @@ bool is_dense(const View& view) {
     expected *= view.shape[i];
   }
   return true;
+}
+
+// The quantised products take 65,535 output features; a multiple of 64 below keeps rows aligned.
+constexpr int64_t kMaxQuantisedRows = 65'472;
+
+bool is_quantised(WeightFormat format) {
+  return format == WeightFormat::w8a8 || format == WeightFormat::w4a16;
 }
 
 AclType plain_type(WeightFormat format) {
@@ -90,9 +99,7 @@ Result<View> converted(Context& context, const View& in, AclType type, Slot slot
 
 Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
                     int64_t rows, const View& out) {
-  const bool is_quantised =
-      weight.format == WeightFormat::w8a8 || weight.format == WeightFormat::w4a16;
-  const AclType type = is_quantised ? context.half : plain_type(weight.format);
+  const AclType type = is_quantised(weight.format) ? context.half : plain_type(weight.format);
   const View x = LOTSE_TRY(converted(context, in, type, Slot::cast_in));
   const bool is_direct = out.type == type && is_dense(out);
   const View y =
@@ -113,10 +120,13 @@ Result<void> linear(Context& context, const View& in, const PreparedWeight& weig
   Queue& queue = context.queue;
   int64_t column = 0;
   for (const Segment& segment : weight.segments) {
-    const View columns =
-        out.as({out.shape[0], segment.rows}, {out.strides[0], out.strides[1]}, column);
-    LOTSE_TRY(matmul(context, in, segment, 0, segment.rows, columns));
-    column += segment.rows;
+    const int64_t most = is_quantised(segment.format) ? kMaxQuantisedRows : segment.rows;
+    for (int64_t first = 0; first < segment.rows; first += most) {
+      const int64_t rows = std::min(most, segment.rows - first);
+      const View columns = out.as({out.shape[0], rows}, out.strides, column);
+      LOTSE_TRY(matmul(context, in, segment, first, rows, columns));
+      column += rows;
+    }
   }
   if (bias == nullptr) return {};
   const View values = View::dense(bias->vector.data(), out.type, {out.shape[1]});
