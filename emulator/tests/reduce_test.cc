@@ -1,6 +1,8 @@
 // Reductions against double.
 #include "aclnnop/reduce.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "support.h"
@@ -68,6 +70,75 @@ TEST_F(Reduce, LargeAndEmpty) {
   const Tensor none = Tensor::random(ACL_FLOAT, {40, 0}, 5);
   RUN(aclnnReduceSum, none, Ints({1}), false, ACL_FLOAT, y);
   expect_values(y, [](const Shape&) { return 0; }, 0);
+}
+
+// By the definition, of the elements of x at each position of the result.
+double norm(const std::vector<double>& values, double p) {
+  double total = 0, most = 0, least = INFINITY;
+  for (const double value : values) {
+    most = std::max(most, std::abs(value));
+    least = std::min(least, std::abs(value));
+    total += p == 0 ? (value == 0 ? 0 : 1) : std::pow(std::abs(value), p);
+  }
+  if (std::isinf(p)) return p > 0 ? most : least;
+  return p == 0 ? total : std::pow(total, 1 / p);
+}
+
+TEST_F(Reduce, Norms) {
+  for (const aclDataType dtype : {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE}) {
+    for (const float p : {0.0f, 1.0f, 2.0f, 3.0f, 0.5f, -1.0f, INFINITY, -INFINITY}) {
+      for (const std::vector<int64_t>& dims : {std::vector<int64_t>{-1}, {0, 2}, {}}) {
+        for (const bool keep : {false, true}) {
+          SCOPED_TRACE(testing::Message() << dtype << " p " << p << testing::PrintToString(dims));
+          const Tensor x = Tensor::random(dtype, {4, 5, 6}, 8, keep);
+          std::vector<bool> reduced(3, dims.empty());
+          for (const int64_t dim : dims) reduced[static_cast<size_t>((dim + 3) % 3)] = true;
+          std::map<Shape, std::vector<double>> parts;
+          Shape kept;
+          for (size_t i = 0; i < 3; ++i) {
+            if (!reduced[i] || keep) kept.push_back(reduced[i] ? 1 : x.dims()[i]);
+          }
+          for_each_position(x.dims(), [&](const Shape& at) {
+            Shape to;
+            for (size_t i = 0; i < 3; ++i) {
+              if (!reduced[i] || keep) to.push_back(reduced[i] ? 0 : at[i]);
+            }
+            parts[to].push_back(x.at(at));
+          });
+          const Tensor y = Tensor::output(dtype, kept, !keep);
+          RUN(aclnnNorm, x, Scalar(p), Ints(dims), keep, y);
+          expect_values(
+              y, [&](const Shape& at) { return norm(parts.at(at), static_cast<double>(p)); },
+              dtype == ACL_DOUBLE ? 20 : 1.05);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Reduce, RunningSums) {
+  for (const aclDataType dtype : {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_INT32, ACL_INT64}) {
+    for (const size_t dim : {0u, 1u, 2u}) {
+      for (const bool scattered : {false, true}) {
+        const Tensor x = Tensor::random(dtype, {3, 9, 4}, 8, scattered);
+        const Tensor y = Tensor::output(dtype, {3, 9, 4}, !scattered);
+        RUN(aclnnCumsum, x, static_cast<int64_t>(dim) - 3, dtype, y);
+        expect_values(
+            y,
+            [&](Shape at) {
+              double total = 0;
+              for (; at[dim] >= 0; --at[dim]) total += x.at(at);
+              return total;
+            },
+            1.05, 1e-15);
+      }
+    }
+  }
+  const Tensor one(ACL_BOOL, {}, {1}), count = Tensor::output(ACL_INT64, {});
+  RUN(aclnnCumsum, one, 0, ACL_INT64, count);
+  EXPECT_THAT(count.fetch(), testing::ElementsAre(1));
+  const Tensor none = Tensor::output(ACL_FLOAT, {3, 0});
+  RUN(aclnnCumsum, none, 0, ACL_FLOAT, none);
 }
 
 TEST_F(Reduce, Refusals) {

@@ -1,9 +1,10 @@
-// Reductions over dimensions.
+// Reductions over dimensions, and running sums along one.
+#include "aclnnop/reduce.h"
+
+#include <cmath>
 #include <vector>
 
-#include "aclnnop/reduce.h"
-#include "ops/op.h"
-#include "ops/parallel.h"
+#include "ops/map_rows.h"
 
 namespace lotse::emulator {
 namespace {
@@ -60,33 +61,71 @@ Arranged arrange(const View& view, const std::vector<bool>& reduced) {
   return {view.permuted(order), outer, inner};
 }
 
-// Floats are summed in double and rounded once, so that the order does not show.
+// combine(… combine(start, first element) …, last element) for each kept position. Floats are
+// combined in double and rounded once, so that the order does not show.
+template <class T, class F>
+std::vector<T> fold(const Arranged& in, T start, const F& combine) {
+  if (in.inner == 1) {  // each position is an element
+    std::vector<T> values = read<T>(in.view);
+    for (T& value : values) value = combine(start, value);
+    return values;
+  }
+  std::vector<T> results(static_cast<size_t>(in.outer), start);
+  const int64_t length = in.view.row_length();
+  const int64_t rows = in.inner == 0 || length == 0 ? 0 : in.inner / length;
+  parallel_for(in.outer, row_grain(in.inner), [&](int64_t begin, int64_t end) {
+    std::vector<T> row(static_cast<size_t>(length));
+    for (int64_t o = begin; o < end; ++o) {
+      T& result = results[static_cast<size_t>(o)];
+      for (int64_t r = 0; r < rows; ++r) {
+        in.view.load_row(o * rows + r, row.data());
+        for (const T value : row) result = combine(result, value);
+      }
+    }
+  });
+  return results;
+}
+
 template <class T>
 void sum(const Arranged& in, double divisor, const View& out) {
-  std::vector<T> sums(static_cast<size_t>(in.outer), T{});
-  const int64_t length = in.inner == 1 ? 1 : in.view.row_length();
-  const int64_t rows = in.inner == 0 || length == 0 ? 0 : in.inner / length;
-  const bool scattered = in.inner == 1;  // nothing to sum: each position is an element
-  if (scattered) {
-    sums = read<T>(in.view);
-  } else {
-    parallel_for(in.outer, 1 + 16384 / std::max<int64_t>(in.inner, 1),
-                 [&](int64_t begin, int64_t end) {
-                   std::vector<T> row(static_cast<size_t>(length));
-                   for (int64_t o = begin; o < end; ++o) {
-                     T total{};
-                     for (int64_t r = 0; r < rows; ++r) {
-                       in.view.load_row(o * rows + r, row.data());
-                       for (const T value : row) total += value;
-                     }
-                     sums[static_cast<size_t>(o)] = total;
-                   }
-                 });
-  }
+  std::vector<T> sums = fold<T>(in, T{}, [](T total, T value) { return total + value; });
   if constexpr (std::is_same_v<T, double>) {
     for (T& value : sums) value /= divisor;
   }
   write<T>(out, sums);
+}
+
+// (Σ |x|^p)^(1/p); with p infinite the largest, with p -infinite the smallest |x|; with p 0 the
+// count of what is not 0.
+std::vector<double> norms(const Arranged& in, double p) {
+  if (std::isinf(p)) {
+    return fold<double>(in, p > 0 ? 0 : INFINITY, [p](double best, double value) {
+      const double size = std::abs(value);
+      return size != size || (p > 0 ? size > best : size < best) ? size : best;
+    });
+  }
+  if (p == 0) {
+    return fold<double>(in, 0, [](double n, double value) { return n + (value != 0 ? 1 : 0); });
+  }
+  if (p == 1)
+    return fold<double>(in, 0, [](double t, double value) { return t + std::abs(value); });
+  if (p == 2) {
+    auto roots = fold<double>(in, 0, [](double t, double value) { return t + value * value; });
+    for (double& value : roots) value = std::sqrt(value);
+    return roots;
+  }
+  auto roots =
+      fold<double>(in, 0, [p](double t, double value) { return t + std::pow(std::abs(value), p); });
+  for (double& value : roots) value = std::pow(value, 1 / p);
+  return roots;
+}
+
+template <class T>
+void cumulate(const View& from, const View& to) {
+  map_rows<T>(from, to, [](int64_t, auto in, auto out) {
+    T total{};
+    for (size_t i = 0; i < in.size(); ++i) out[i] = total += in[i];
+  });
 }
 
 enum class Kind { sum, mean };
@@ -116,6 +155,28 @@ ACLNN(aclnnMean, const aclTensor* self, const aclIntArray* dim, bool keepDim, ac
   const Tensor x = op.in("self", self, kFloating);
   const Tensor y = op.out("out", out, kFloating);
   reduce(op, Kind::mean, x, y, reduction_of(op, x, "dim", dim, keepDim), dtype);
+} ACLNN_END
+ACLNN(aclnnNorm, const aclTensor* self, const aclScalar* pScalar, const aclIntArray* dim, bool keepdim, aclTensor* out) {
+  const Tensor x = op.in("self", self, kFloating);
+  const Tensor y = op.out("out", out, kFloating);
+  const Reduction reduction = reduction_of(op, x, "dim", dim, keepdim);
+  op.expect_shape(y, reduction.kept);
+  op.compute([=, p = op.scalar("pScalar", pScalar).as<double>()] {
+    write<double>(y.view(), norms(arrange(x.view(), reduction.reduced), p));
+  });
+} ACLNN_END
+ACLNN(aclnnCumsum, const aclTensor* self, int64_t dim, aclDataType dtype, aclTensor* out) {
+  const Tensor x = op.in("self", self, kNumeric | kBool);
+  const Tensor y = op.out("out", out, kNumeric);
+  op.expect_dtype(y, dtype);
+  op.expect_shape(y, x.dims());
+  const int64_t along = op.dim("dim", dim, x);
+  const bool integers = !is_floating(x.dtype()) && !is_floating(y.dtype());
+  op.compute([=] {
+    const View from = x.view().moved_last(along), to = y.view().moved_last(along);
+    if (integers) return cumulate<int64_t>(from, to);
+    cumulate<double>(from, to);
+  });
 } ACLNN_END
 // clang-format on
 
