@@ -248,6 +248,12 @@ Result<Quantisation> read_quantisation(const Json& config, const std::string& or
   const auto fields = LOTSE_TRY(root.object("quantization_config"));
   if (!fields) return result;
   result.method = LOTSE_TRY(fields->string_or("quant_method", ""));
+  if (result.method == "fp8") {
+    return fail(ErrorCode::unsupported,
+                "{}: FP8 weights are not run as they are: `lotse port MODEL OUT --target T --quant "
+                "w8a8` (or bf16) converts them",
+                fields->origin());
+  }
   if (result.method != "compressed-tensors") {
     return fail(ErrorCode::unsupported, "{}: field \"quant_method\": \"{}\" is not supported: {}",
                 fields->origin(), result.method, kSupported);

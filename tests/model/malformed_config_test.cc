@@ -222,7 +222,7 @@ TEST(MalformedConfig, QuantisationsThatLotseLacksAreNamed) {
   constexpr QuantisationCase kCases[] = {
       {R"({"quant_method":"gptq","bits":4})", "gptq"},
       {R"({"quant_method":"awq"})", "awq"},
-      {R"({"quant_method":"fp8"})", "fp8"},
+      {R"({"quant_method":"fp8"})", "lotse port"},
       {R"({"bits":4})", "quant_method"},
       {R"([])", "quantization_config"},
       {R"({"quant_method":"compressed-tensors"})", "config_groups"},
