@@ -3,6 +3,7 @@
 #ifndef LOTSE_EMULATOR_ACLNN_H
 #define LOTSE_EMULATOR_ACLNN_H
 
+#include "aclnnop/attention.h"
 #include "aclnnop/elementwise.h"
 #include "aclnnop/fill.h"
 #include "aclnnop/gated.h"

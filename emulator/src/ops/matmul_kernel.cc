@@ -10,7 +10,7 @@
 namespace lotse::emulator {
 namespace {
 
-constexpr int64_t kColumns = 64;  // of one panel
+constexpr int64_t kColumns = kPanelColumns;
 constexpr int64_t kDepth = 512;   // of one panel
 constexpr int64_t kTileRows = 4;  // of the accumulators
 constexpr int64_t kTileColumns = 16;
@@ -63,11 +63,6 @@ inline __attribute__((always_inline)) void accumulate(const T* a, int64_t a_stri
       }
     }
   }
-}
-
-LOTSE_CLONES void accumulate_float(const float* a, int64_t a_stride, int64_t rows,
-                                   const float* panel, int64_t depth, float* results) {
-  accumulate(a, a_stride, rows, panel, depth, results);
 }
 
 LOTSE_CLONES void accumulate_int32(const int32_t* a, int64_t a_stride, int64_t rows,
@@ -126,7 +121,7 @@ struct Product {
       }
       round_inputs(rounding, panel.data(), depth * kColumns);
       if constexpr (std::is_same_v<T, float>) {
-        accumulate_float(a.data() + first, k, m, panel.data(), depth, results.data());
+        accumulate_panel(a.data() + first, k, m, panel.data(), depth, results.data());
       } else {
         accumulate_int32(a.data() + first, k, m, panel.data(), depth, results.data());
       }
@@ -138,6 +133,11 @@ struct Product {
 };
 
 }  // namespace
+
+LOTSE_CLONES void accumulate_panel(const float* a, int64_t a_stride, int64_t rows,
+                                   const float* panel, int64_t depth, float* results) {
+  accumulate(a, a_stride, rows, panel, depth, results);
+}
 
 template <class T>
 void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue,

@@ -28,4 +28,10 @@ template <class T>
 void multiply(const View& a, const View& b, InputRounding rounding, const Epilogue<T>& epilogue,
               const PanelTransform& transform = {});
 
+// results [rows][kPanelColumns] += a [rows, depth], `a_stride` between rows, × panel
+// [depth][kPanelColumns], in order of depth.
+inline constexpr int64_t kPanelColumns = 64;
+void accumulate_panel(const float* a, int64_t a_stride, int64_t rows, const float* panel,
+                      int64_t depth, float* results);
+
 }  // namespace lotse::emulator
