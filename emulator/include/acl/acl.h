@@ -58,7 +58,10 @@ typedef enum {
   ACL_FORMAT_NCHW = 0,
   ACL_FORMAT_NHWC = 1,
   ACL_FORMAT_ND = 2,
-  ACL_FORMAT_FRACTAL_NZ = 29
+  ACL_FORMAT_FRACTAL_NZ = 29,
+  ACL_FORMAT_NCDHW = 30,
+  ACL_FORMAT_NC = 35,
+  ACL_FORMAT_NCL = 47
 } aclFormat;
 
 typedef enum {

@@ -11,7 +11,8 @@ extern "C" {
 /* out = x · cos + rotated x · sin. mode: 0 half, 1 interleave, 2 quarter, 3 interleave-half. */
 aclnnStatus aclnnRotaryPositionEmbeddingGetWorkspaceSize(const aclTensor* x, const aclTensor* cos,
                                                          const aclTensor* sin, int64_t mode,
-                                                         aclTensor* out, uint64_t* workspaceSize,
+                                                         const aclTensor* out,
+                                                         uint64_t* workspaceSize,
                                                          aclOpExecutor** executor);
 aclnnStatus aclnnRotaryPositionEmbedding(void* workspace, uint64_t workspaceSize,
                                          aclOpExecutor* executor, aclrtStream stream);

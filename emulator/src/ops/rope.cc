@@ -46,7 +46,7 @@ void rotate(int64_t mode, const float* x, const float* cos, const float* sin, in
 }  // namespace
 
 // clang-format off
-ACLNN(aclnnRotaryPositionEmbedding, const aclTensor* x, const aclTensor* cos, const aclTensor* sin, int64_t mode, aclTensor* out) {
+ACLNN(aclnnRotaryPositionEmbedding, const aclTensor* x, const aclTensor* cos, const aclTensor* sin, int64_t mode, const aclTensor* out) {
   const Tensor input = op.in("x", x, kRopeDtypes), y = op.out("out", out, kRopeDtypes);
   const Tensor cosines = op.in("cos", cos, kRopeDtypes), sines = op.in("sin", sin, kRopeDtypes);
   op.expect_rank(input, 4, 4);
