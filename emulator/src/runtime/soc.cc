@@ -21,6 +21,10 @@ constexpr DtypeSet kCommonDtypes = {ACL_FLOAT,  ACL_FLOAT16, ACL_INT8,     ACL_I
                                     ACL_INT16,  ACL_UINT16,  ACL_UINT32,   ACL_INT64, ACL_UINT64,
                                     ACL_DOUBLE, ACL_BOOL,    ACL_COMPLEX64};
 
+// Assumed for chips whose profile has no link: PCIe 4.0 x 16 through the host.
+constexpr Link kNoLink = {
+    .devices = 1 << 20, .bytes_per_us = 24'000, .peer_bytes_per_us = 24'000, .latency_us = 5};
+
 std::string lowered(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
@@ -50,7 +54,9 @@ class Layers {
 
   double number(const char* section, const char* key, double otherwise) const {
     for (const toml::table& table : tables_) {
-      if (const auto value = table[section][key]["value"].value<double>()) return *value;
+      const auto node = table.at_path(section)[key];
+      if (const auto value = node["value"].value<double>()) return *value;
+      if (const auto value = node.value<double>()) return *value;
     }
     return otherwise;
   }
@@ -101,6 +107,22 @@ std::optional<std::string> match(const Layers& layers, const Profile& profile,
   return std::nullopt;
 }
 
+std::vector<Link> links_of(const Layers& layers) {
+  std::vector<Link> links;
+  for (const char* section : {"link.package", "link.node", "link.cluster"}) {
+    const double bandwidth = layers.number(section, "bandwidth_gb_s", 0);
+    if (bandwidth == 0) continue;
+    const double rate = bandwidth * 1e3 * layers.number(section, "efficiency", 1);
+    const double peer = layers.number(section, "peer_bandwidth_gb_s", bandwidth) * 1e3;
+    links.push_back({.devices = static_cast<int32_t>(layers.number(section, "devices", 1 << 20)),
+                     .bytes_per_us = rate,
+                     .peer_bytes_per_us = std::min(rate, peer),
+                     .latency_us = layers.number(section, "latency_us", 1)});
+  }
+  if (links.empty()) links.push_back(kNoLink);
+  return links;
+}
+
 Soc describe(const Layers& layers, std::string name) {
   Soc soc;
   soc.name = std::move(name);
@@ -122,6 +144,7 @@ Soc describe(const Layers& layers, std::string name) {
                           1e6;
   soc.bytes_per_us = layers.number("memory", "bandwidth_gb_s", 1000) * 1e3 *
                      layers.number("efficiency", "memory", 1);
+  soc.links = links_of(layers);
   soc.other_floor_us = layers.number("launch", "other_us", 5);
   soc.matmul_floor_us = layers.number("launch", "matmul_us", soc.other_floor_us);
   soc.quantised_floor_us = layers.number("launch", "quantised_matmul_us", soc.matmul_floor_us);

@@ -5,11 +5,20 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "runtime/api.h"
 #include "runtime/dtype_set.h"
 
 namespace lotse::emulator {
+
+// Between devices: of one package, of one server, or of several.
+struct Link {
+  int32_t devices = 0;  // that it joins
+  double bytes_per_us = 0;
+  double peer_bytes_per_us = 0;  // the most that one pair gets
+  double latency_us = 0;
+};
 
 struct Soc {
   std::string name;
@@ -26,6 +35,7 @@ struct Soc {
   double vector_ops_per_us = 0;
   double bytes_per_us = 0;
   double matmul_floor_us = 0, quantised_floor_us = 0, attention_floor_us = 0, other_floor_us = 0;
+  std::vector<Link> links;  // the closest first; never empty
 };
 
 // Throws when LOTSE_EMULATOR_SOC names no known chip. Reads the environment once.

@@ -15,6 +15,7 @@ namespace lotse::emulator {
 namespace {
 
 std::atomic<int64_t> stream_count{0};
+thread_local Timing* current_timing = nullptr;
 
 struct LiveStreams {
   std::mutex mutex;
@@ -27,6 +28,8 @@ LiveStreams& live_streams() {
 }
 
 }  // namespace
+
+Timing& running_timing() { return *current_timing; }
 
 void Marker::complete(std::optional<Fault> fault) {
   const std::lock_guard lock(mutex_);
@@ -66,15 +69,9 @@ Stream::~Stream() {
 
 void Stream::push(Item item) {
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+  item.issued_us = host_time();
   queue_.push_back(std::move(item));
   condition_.notify_all();
-}
-
-void Stream::advance_clock(const Task& task) {
-  const Duration duration = duration_of(task.cost);
-  const double start = std::max(ready_, host_time());
-  ready_ = start + duration.us;
-  if (tracing() && duration.us > 0) trace({task.name, device_, number_, start, duration});
 }
 
 void Stream::enqueue(Task task) {
@@ -83,7 +80,7 @@ void Stream::enqueue(Task task) {
     graph_->add(std::move(task));
     return;
   }
-  advance_clock(task);
+  if (task.issue) task.issue(task);
   push({.task = std::move(task), .waits = nullptr, .completes = nullptr});
 }
 
@@ -95,8 +92,6 @@ std::shared_ptr<Marker> Stream::record() {
     marker->graph = graph_;
     return marker;
   }
-  ready_ = std::max(ready_, host_time());
-  marker->time = ready_;
   push({.task = {}, .waits = nullptr, .completes = marker});
   return marker;
 }
@@ -112,7 +107,6 @@ void Stream::wait(std::shared_ptr<Marker> marker) {
     graph_->invalidate("a captured stream waits for an event recorded outside of the capture");
     return;
   }
-  ready_ = std::max(ready_, marker->time);
   push({.task = {}, .waits = std::move(marker), .completes = nullptr});
 }
 
@@ -155,22 +149,39 @@ void Stream::work() {
   }
 }
 
-// Only the worker runs this, and only it touches fault_.
 void Stream::execute(const Item& item) {
   if (item.waits) {
     if (const auto fault = item.waits->wait(); fault && !fault_) fault_ = fault;
+    ready_ = std::max(ready_, item.waits->time);
   }
-  if (item.task.run && !fault_) {
-    try {
-      item.task.run();
-    } catch (const Error& error) {
-      set_fault(error.code(), fmt::format("{} failed on stream {} of device {}: {}", item.task.name,
-                                          number_, device_, error.text()));
-    } catch (const std::exception& error) {
-      set_fault(kInternalError, fmt::format("{}: {}", item.task.name, error.what()));
-    }
+  if (item.task.run) run_task(item);
+  if (item.completes) {
+    ready_ = std::max(ready_, item.issued_us);
+    item.completes->time = ready_;
+    item.completes->complete(fault_);
   }
-  if (item.completes) item.completes->complete(fault_);
+}
+
+void Stream::run_task(const Item& item) {
+  const Task& task = item.task;
+  if (fault_) {
+    if (task.abandon) task.abandon(fault_->text);
+    return;
+  }
+  Timing timing{std::max(ready_, item.issued_us), duration_of(task.cost)};
+  current_timing = &timing;
+  try {
+    task.run();
+  } catch (const Error& error) {
+    set_fault(error.code(), fmt::format("{} failed on stream {} of device {}: {}", task.name,
+                                        number_, device_, error.text()));
+  } catch (const std::exception& error) {
+    set_fault(kInternalError, fmt::format("{}: {}", task.name, error.what()));
+  }
+  ready_ = timing.start_us + timing.duration.us;
+  if (tracing() && timing.duration.us > 0) {
+    trace({task.name, device_, number_, timing.start_us, timing.duration});
+  }
 }
 
 void Stream::set_fault(int code, std::string text) { fault_ = Fault{code, std::move(text)}; }

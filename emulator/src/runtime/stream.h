@@ -1,5 +1,6 @@
 // Streams: each runs its tasks in order on a thread of its own, begun at the first task. Virtual
-// time is computed when a task is enqueued; what it reads and writes, only when it runs.
+// time follows from the host's clock when a task is enqueued and from what ran before it, so it
+// does not depend on when this computer runs the task.
 #pragma once
 
 #include <condition_variable>
@@ -29,11 +30,24 @@ struct Access {
 };
 
 struct Task {
-  std::string name;           // the operator or function, for messages and traces
-  std::function<void()> run;  // throws Error for a fault; may run more than once (graphs)
+  std::string name;             // the operator or function, for messages and traces
+  std::function<void()> run{};  // throws Error for a fault; may run more than once (graphs)
   Cost cost{};
   std::vector<Access> accesses{};
+  // Called whenever the task joins a stream's queue, in the queue's order, so not while captured
+  // but at every replay; may set `run` and `abandon`.
+  std::function<void(Task&)> issue{};
+  // Called in place of `run` when an earlier fault, with this text, stopped the stream.
+  std::function<void(const std::string& fault)> abandon{};
 };
+
+// When a task runs in virtual time. What depends on other ranks is known only while it runs.
+struct Timing {
+  double start_us = 0;
+  Duration duration;
+};
+// Of the task that the calling thread runs; the task may move its start and set its duration.
+LOTSE_EMULATOR_API Timing& running_timing();
 
 struct Fault {
   int code = 0;
@@ -43,7 +57,7 @@ struct Fault {
 // A point in a stream's order: an event's record, or the end of the queue.
 class Marker {
  public:
-  double time = 0;  // virtual
+  double time = 0;  // virtual; known once completed
   bool captured = false;
   std::weak_ptr<Graph> graph;  // that the point belongs to, when it was captured
 
@@ -87,11 +101,12 @@ class LOTSE_EMULATOR_API Stream {
     Task task;
     std::shared_ptr<Marker> waits;
     std::shared_ptr<Marker> completes;
+    double issued_us = 0;  // the host's clock
   };
   void push(Item item);
-  void advance_clock(const Task& task);
   void work();
   void execute(const Item& item);
+  void run_task(const Item& item);
   void set_fault(int code, std::string text);
 
   const int32_t device_;
@@ -100,10 +115,11 @@ class LOTSE_EMULATOR_API Stream {
   std::condition_variable condition_;
   std::deque<Item> queue_;
   bool stopping_ = false;
-  double ready_ = 0;  // virtual time at which the last enqueued task ends
   std::shared_ptr<Graph> graph_;
-  std::optional<Fault> fault_;
   std::thread thread_;
+  // The worker's alone:
+  double ready_ = 0;  // virtual time at which the last task ended
+  std::optional<Fault> fault_;
 };
 
 // The stream behind a handle; null is the current device's default stream.
