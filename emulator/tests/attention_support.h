@@ -16,20 +16,6 @@ namespace emulator_test {
 
 inline constexpr int64_t kAll = std::numeric_limits<int32_t>::max();
 
-// A list of tensors for one call; the tensors stay the caller's.
-class List {
- public:
-  explicit List(const std::vector<const Tensor*>& tensors) {
-    std::vector<const aclTensor*> handles;
-    for (const Tensor* tensor : tensors) handles.push_back(*tensor);
-    list_ = aclCreateTensorList(handles.data(), handles.size());
-  }
-  operator const aclTensorList*() const { return list_; }  // NOLINT
-
- private:
-  aclTensorList* list_;
-};
-
 // The arguments that tests vary; null and 0 unless set.
 struct Call {
   const aclTensor* query = nullptr;

@@ -110,6 +110,21 @@ class Ints {
   aclIntArray* handle_;
 };
 
+// A list of tensors, which stay the caller's and must outlive it. (Destroying an aclTensorList
+// would destroy them too.)
+class List {
+ public:
+  explicit List(const std::vector<const Tensor*>& tensors) {
+    std::vector<const aclTensor*> handles;
+    for (const Tensor* tensor : tensors) handles.push_back(*tensor);
+    list_ = aclCreateTensorList(handles.data(), handles.size());
+  }
+  operator const aclTensorList*() const { return list_; }  // NOLINT
+
+ private:
+  aclTensorList* list_;
+};
+
 // Runs an operator on the default stream and waits for it; the first code that is not 0.
 template <class Prepare, class... Args>
 int run(Prepare prepare, aclnnStatus (*execute)(void*, uint64_t, aclOpExecutor*, aclrtStream),

@@ -11,6 +11,7 @@
 #include "aclnnop/linalg.h"
 #include "aclnnop/matmul.h"
 #include "aclnnop/norm_layer.h"
+#include "aclnnop/moe.h"
 #include "aclnnop/quant.h"
 #include "aclnnop/quant_matmul.h"
 #include "aclnnop/reduce.h"

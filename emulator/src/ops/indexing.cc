@@ -3,7 +3,9 @@
 
 #include <vector>
 
-#include "ops/elementwise.h"
+#include "ops/copy.h"
+#include "ops/op.h"
+#include "ops/parallel.h"
 
 namespace lotse::emulator {
 namespace {
@@ -16,10 +18,6 @@ std::vector<int64_t> indices_within(const Tensor& index, const Tensor& of, int64
          index.argument(), i, dim, of.argument(), of.desc().text(), of.size(dim));
   }
   return indices;
-}
-
-void copy(const View& from, const View& to) {
-  map_elements<true>(arithmetic_of({from.dtype()}), std::array{from}, to, [](auto x) { return x; });
 }
 
 // A view with dimension `dim` first.
@@ -55,7 +53,7 @@ void gather(Op& op, const Tensor& self, int64_t dim, const Tensor& index, const 
         for (int64_t d = 0; d < index.rank(); ++d) {
           target = target.select(0, i / positions[d] % index.size(d));
         }
-        copy(from.select(0, indices[static_cast<size_t>(i)]), target);
+        copy_elements(from.select(0, indices[static_cast<size_t>(i)]), target);
       }
     });
   });
@@ -96,7 +94,7 @@ ACLNN(aclnnInplaceIndexCopy, aclTensor* selfRef, int64_t dim, const aclTensor* i
     const auto indices = indices_within(at, x, along);
     const View to = x.view(), values = from.view();
     for (int64_t i = 0; i < std::ssize(indices); ++i) {
-      copy(values.select(along, i), to.select(along, indices[static_cast<size_t>(i)]));
+      copy_elements(values.select(along, i), to.select(along, indices[static_cast<size_t>(i)]));
     }
   });
 } ACLNN_END

@@ -1,12 +1,11 @@
 // aclnnWeightQuantBatchMatmulV2 and V3, aclnnConvertWeightToINT4Pack: products of floats with
 // weights of few bits.
-#include <cstddef>
 #include <vector>
 
 #include "aclnnop/quant_matmul.h"
+#include "ops/dequantise.h"
 #include "ops/int4.h"
 #include "ops/matmul.h"
-#include "ops/matmul_kernel.h"
 #include "ops/quant.h"
 
 namespace lotse::emulator {
@@ -107,38 +106,14 @@ std::vector<float> columns_of(const Tensor& tensor, int64_t n) {
   return values;
 }
 
-void round_run(aclDataType type, int64_t count, float* values) {
-  std::byte stored[256];
-  constexpr int64_t kRun = 128;
-  for (int64_t i = 0; i < count; i += kRun) {
-    const int64_t run = std::min(kRun, count - i);
-    store_run(type, stored, 0, 1, run, values + i);
-    load_run(type, stored, 0, 1, run, values + i);
-  }
-}
-
 void run(const WeightQuant& q) {
-  const int64_t groups = (q.k + q.group - 1) / q.group;
-  const std::vector<float> scales = spread(q.scale, groups, q.n);
-  const std::vector<float> offsets =
-      q.offset.present() ? spread(q.offset, groups, q.n) : std::vector<float>();
+  const int64_t count = (q.k + q.group - 1) / q.group;
+  GroupScales groups{spread(q.scale, count, q.n), {}, q.group, q.n};
+  if (q.offset.present()) groups.offsets = spread(q.offset, count, q.n);
   const std::vector<float> bias = columns_of(q.bias, q.n);
   const std::vector<float> factors = columns_of(q.quant_scale, q.n);
   const std::vector<float> shifts = columns_of(q.quant_offset, q.n);
-  const aclDataType type = q.x.dtype();
   const View out = q.y.view();
-  const auto dequantise = [&](int64_t row, int64_t depth, int64_t column, int64_t width,
-                              float* panel, int64_t stride) {
-    for (int64_t i = 0; i < depth; ++i, panel += stride) {
-      const int64_t at = (row + i) / q.group * q.n + column;
-      if (!offsets.empty()) {
-        for (int64_t c = 0; c < width; ++c) panel[c] += offsets[static_cast<size_t>(at + c)];
-      }
-      const float* scale = scales.data() + at;
-      for (int64_t c = 0; c < width; ++c) panel[c] *= scale[c];
-      round_run(type, width, panel);
-    }
-  };
   const auto finish = [&](int64_t row, int64_t column, int64_t count, float* values) {
     const auto c = static_cast<size_t>(column);
     for (int64_t i = 0; i < count; ++i) {
@@ -151,7 +126,8 @@ void run(const WeightQuant& q) {
     const int64_t stride = out.strides()[1];
     out.store(out.row_index(row) + column * stride, stride, count, values);
   };
-  multiply<float>(q.x.view(), unpacked_view(q.weight), InputRounding::none, finish, dequantise);
+  multiply<float>(q.x.view(), unpacked_view(q.weight), InputRounding::none, finish,
+                  dequantiser(groups, q.x.dtype()));
 }
 
 void describe(Op& op, const aclTensor* x, const aclTensor* weight, const aclTensor* scale,

@@ -231,11 +231,22 @@ bool store_fast(aclDataType type, std::byte* base, int64_t index, int64_t count,
 
 template <class T>
 void load_int4(const std::byte* base, int64_t index, int64_t stride, int64_t count, T* values) {
-  for (int64_t i = 0; i < count; ++i, index += stride) {
-    const auto byte = static_cast<unsigned>(base[index / 2]);
-    const int nibble = static_cast<int>(index % 2 == 0 ? byte & 15u : byte >> 4);
-    values[i] = static_cast<T>((nibble ^ 8) - 8);
+  const auto element = [&](int64_t at) {
+    const auto byte = static_cast<unsigned>(base[at / 2]);
+    const int nibble = static_cast<int>(at % 2 == 0 ? byte & 15u : byte >> 4);
+    return static_cast<T>((nibble ^ 8) - 8);
+  };
+  int64_t i = 0;
+  if (stride == 1 && count > 1) {  // whole bytes, two elements at a time
+    if (index % 2 != 0) values[i++] = element(index);
+    const std::byte* bytes = base + (index + i) / 2;
+    for (; i + 1 < count; i += 2, ++bytes) {
+      const int byte = static_cast<int>(*bytes);
+      values[i] = static_cast<T>(((byte & 15) ^ 8) - 8);
+      values[i + 1] = static_cast<T>(((byte >> 4) ^ 8) - 8);
+    }
   }
+  for (; i < count; ++i) values[i] = element(index + i * stride);
 }
 
 template <class T>
