@@ -24,3 +24,7 @@ show port "$model" "$ported" --target ascend-910c --quant w8a8
 # So small a model is fastest on one thread.
 show verify "$ported" --against "$model" --questions 100 --threads 1
 show run "$ported" -p 'What is 17 plus 25?'
+# The same on the chip it was ported to, which the emulator stands in for.
+export LOTSE_EMULATOR_SOC=Ascend910C
+show run "$ported" -p 'What is 17 plus 25?' --device ascend:0
+

@@ -39,8 +39,9 @@ enum class AclCopy : int { host_to_device = 1, device_to_host = 2, device_to_dev
 inline constexpr int kHugePagesFirst = 0;
 // aclrtGetMemInfo's attribute: the device's main memory.
 inline constexpr int kDeviceMemory = 1;
-// A matmul's cubeMathType: compute in the inputs' own type.
+// A matmul's cubeMathType: compute in the inputs' own type, or lower FP32 to what the chip has.
 inline constexpr int8_t kKeepType = 0;
+inline constexpr int8_t kLowerF32 = 1;
 // Codes that one acts on.
 inline constexpr AclStatus kOutOfMemory = 207018;
 inline constexpr AclStatus kAlreadyInitialised = 100002;

@@ -158,7 +158,7 @@ class Runner {
     LOTSE_TRY(
         queue_.run(library_.batch_matmul,
                    queue_.tensor(View::dense(query.data, AclType::f32, {op_.kv_heads, stacked, d})),
-                   queue_.tensor(by_head), queue_.tensor(scores), kKeepType));
+                   queue_.tensor(by_head), queue_.tensor(scores), context_.cube_math));
     LOTSE_TRY(scale(scores));
     LOTSE_TRY(hide(scores, sequence, begin, queries));
     const View weights =
@@ -168,7 +168,7 @@ class Runner {
         LOTSE_TRY(context_.scratch.view(Slot::attended, AclType::f32, {op_.kv_heads, stacked, d}));
     const View value_heads = values.as({op_.kv_heads, context, d}, {d, kv_width(), 1});
     LOTSE_TRY(queue_.run(library_.batch_matmul, queue_.tensor(weights), queue_.tensor(value_heads),
-                         queue_.tensor(sums), kKeepType));
+                         queue_.tensor(sums), context_.cube_math));
     return copy(context_, View::dense(sums.data, AclType::f32, query.shape),
                 by_heads(out_, row, queries));
   }

@@ -35,9 +35,8 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue
                                                            const Program& program,
                                                            std::vector<Weight> weights,
                                                            const ExecutionLimits& limits) {
-  const bool has_bf16 = std::ranges::find(chip.matmul, "bf16") != chip.matmul.end();
-  std::unique_ptr<AscendExecutable> executable(new AscendExecutable(
-      std::move(queue), has_bf16 ? AclType::bf16 : AclType::f16, program, limits));
+  std::unique_ptr<AscendExecutable> executable(
+      new AscendExecutable(std::move(queue), chip, program, limits));
   LOTSE_TRY(executable->check_rules(weights, chip));
   LOTSE_TRY(executable->prepare_weights(weights));
   LOTSE_TRY(executable->prepare_ropes());

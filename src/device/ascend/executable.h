@@ -1,6 +1,7 @@
 // A program on an Ascend device: weights, buffers and cache there, one operator after another.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -37,13 +38,18 @@ class AscendExecutable final : public Executable {
     Buffer step_sines;
   };
 
-  AscendExecutable(std::unique_ptr<Queue> queue, AclType half, const Program& program,
+  AscendExecutable(std::unique_ptr<Queue> queue, const ChipProfile& chip, const Program& program,
                    const ExecutionLimits& limits)
       : queue_(std::move(queue)),
         scratch_(*queue_),
-        context_{*queue_, scratch_, half},
+        context_{*queue_, scratch_, has_matmul(chip, "bf16") ? AclType::bf16 : AclType::f16,
+                 has_matmul(chip, "f32") ? kKeepType : kLowerF32},
         program_(program),
         limits_(limits) {}
+
+  static bool has_matmul(const ChipProfile& chip, std::string_view type) {
+    return std::ranges::find(chip.matmul, type) != chip.matmul.end();
+  }
 
   Result<void> check_rules(const std::vector<Weight>& weights, const ChipProfile& chip);
   Result<void> prepare_weights(const std::vector<Weight>& weights);

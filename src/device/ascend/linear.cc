@@ -40,7 +40,7 @@ Result<void> plain_matmul(Context& context, const View& in, const Segment& weigh
   const View transposed = matrix.as({weight.columns, rows}, {1, weight.columns});
   Queue& queue = context.queue;
   return queue.run(queue.library().matmul, queue.tensor(in), queue.tensor(transposed),
-                   queue.tensor(out), kKeepType);
+                   queue.tensor(out), context.cube_math);
 }
 
 // Ascend's quantised matmul: int8 by int8 into int32, then the weight's and the token's scale.

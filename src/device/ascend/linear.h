@@ -6,11 +6,13 @@
 
 namespace lotse::ascend {
 
-// What every operator needs. `half` is the type that quantised weights are computed with.
+// What every operator needs. `half` is the type that quantised weights are computed with,
+// `cube_math` what FP32 products become on a chip that has none.
 struct Context {
   Queue& queue;
   Scratch& scratch;
   AclType half;
+  int8_t cube_math;
 };
 
 // out = in, converted where the types differ; either may be strided.
