@@ -99,7 +99,7 @@ void enqueue_exchanges(const CommunicatorHandle& communicator, const char* name,
     fail(HCCL_E_PARA, "argument stream: it is device {}'s, but the communicator is device {}'s",
          target.device(), device);
   }
-  Task task{.name = name};
+  Task task{.name = name, .meets_others = true};
   for (const PlacedExchange& one : operations) add_accesses(task, one.exchange);
   task.issue = [communicator, device, operations = std::move(operations)](Task& issued) {
     std::vector<Turn> turns;

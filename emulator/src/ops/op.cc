@@ -161,7 +161,13 @@ std::unique_ptr<aclOpExecutor> Op::finish() {
     elements = std::max(elements, count);
     const ByteRange range = bytes_of(use.tensor.desc());
     executor->task.accesses.push_back(
-        {range.begin, static_cast<size_t>(range.size), use.writes, use.tensor.argument()});
+        {.begin = range.begin,
+         .size = static_cast<size_t>(range.size),
+         .writes = use.writes,
+         .argument = use.tensor.argument(),
+         .run = static_cast<size_t>(range.run),
+         .period = static_cast<size_t>(range.period),
+         .irregular = range.irregular});
     tensors.push_back(use.tensor);
   }
   if (cost_.bytes < 0) cost_.bytes = bytes;
@@ -211,7 +217,10 @@ aclnnStatus enqueue_operator(const char* name, void* workspace, uint64_t workspa
     Stream& target = stream_of(stream);
     Task task = executor->task;
     if (needed > 0) {
-      task.accesses.push_back({reinterpret_cast<uintptr_t>(workspace), needed, true, "workspace"});
+      task.accesses.push_back({.begin = reinterpret_cast<uintptr_t>(workspace),
+                               .size = needed,
+                               .writes = true,
+                               .argument = "workspace"});
     }
     task.run = [run = std::move(task.run), workspace, needed, id = target.device()] {
       running_device = id;

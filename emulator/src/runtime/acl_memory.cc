@@ -86,7 +86,10 @@ void check_memset(void* to, size_t max, size_t count) {
 }
 
 Access access(const void* address, size_t size, bool writes, const char* argument) {
-  return {reinterpret_cast<uintptr_t>(address), size, writes, argument};
+  return {.begin = reinterpret_cast<uintptr_t>(address),
+          .size = size,
+          .writes = writes,
+          .argument = argument};
 }
 
 }  // namespace
@@ -134,7 +137,10 @@ LOTSE_C_API aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, siz
                                  aclrtMemcpyKind kind) {
   return guarded("aclrtMemcpy", [&] {
     const Copy copy = checked_copy(dst, destMax, src, count, kind);
-    perform(copy, current_device().id(), kInvalidParameter);
+    const int32_t id = current_device().id();
+    require_no_hazard("aclrtMemcpy", access(src, count, false, "src"));
+    require_no_hazard("aclrtMemcpy", access(dst, count, true, "dst"));
+    perform(copy, id, kInvalidParameter);
     advance_host(duration_of(cost_of(copy)).us);
   });
 }
@@ -155,7 +161,9 @@ LOTSE_C_API aclError aclrtMemcpyAsync(void* dst, size_t destMax, const void* src
 LOTSE_C_API aclError aclrtMemset(void* devPtr, size_t maxCount, int32_t value, size_t count) {
   return guarded("aclrtMemset", [&] {
     check_memset(devPtr, maxCount, count);
-    perform_memset(devPtr, value, count, current_device().id(), kInvalidParameter);
+    const int32_t id = current_device().id();
+    require_no_hazard("aclrtMemset", access(devPtr, count, true, "devPtr"));
+    perform_memset(devPtr, value, count, id, kInvalidParameter);
     advance_host(duration_of({.bytes = static_cast<double>(count), .launch = Launch::other}).us);
   });
 }

@@ -107,8 +107,7 @@ LOTSE_C_API aclError aclrtSynchronizeEvent(aclrtEvent event) {
     if (marker->captured) {
       fail(kCaptureState, "the event was recorded in a capture; it cannot be waited for");
     }
-    const auto fault = marker->wait();
-    host_waits_until(marker->time);
+    const auto fault = marker->wait_on_host();
     if (fault) throw Error(fault->code, fault->text);
   });
 }
@@ -117,8 +116,9 @@ LOTSE_C_API aclError aclrtQueryEventStatus(aclrtEvent event, aclrtEventRecordedS
   return guarded("aclrtQueryEventStatus", [&] {
     require_pointer(status, "status");
     const auto marker = event_of(event).last();
-    *status = !marker || marker->completed() ? ACL_EVENT_RECORDED_STATUS_COMPLETE
-                                             : ACL_EVENT_RECORDED_STATUS_NOT_READY;
+    const bool complete = !marker || marker->completed();
+    if (marker && complete) marker->wait_on_host();
+    *status = complete ? ACL_EVENT_RECORDED_STATUS_COMPLETE : ACL_EVENT_RECORDED_STATUS_NOT_READY;
   });
 }
 

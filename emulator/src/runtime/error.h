@@ -27,6 +27,7 @@ inline constexpr int kGraphFault = 507011;
 inline constexpr int kCopyFault = 507013;
 inline constexpr int kCubeFault = 507015;
 inline constexpr int kVectorFault = 507035;
+inline constexpr int kHazard = kVectorFault;  // hardware has no code for a race
 inline constexpr int kCaptureInvalidated = 507903;
 
 class LOTSE_EMULATOR_API Error : public std::exception {

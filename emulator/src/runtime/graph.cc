@@ -4,7 +4,10 @@
 
 namespace lotse::emulator {
 
-void Graph::add(Task task) {
+void Graph::add(const Stream& stream, Task task) {
+  if (hazards() != nullptr) {
+    if (auto race = hazards_.add(stream.number(), stream.device(), task)) invalidate(*race);
+  }
   const std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
 }

@@ -12,7 +12,12 @@ namespace lotse::emulator {
 
 class Graph {
  public:
-  void add(Task task);
+  void add(const Stream& stream, Task task);
+  // A point of a captured stream, and another one that waits for it.
+  VectorClock record(const Stream& stream) { return hazards_.record(stream.number()); }
+  void wait(const Stream& stream, const VectorClock& recorded) {
+    hazards_.wait(stream.number(), recorded);
+  }
   // Whether `stream` joined: not after the end of the capture.
   bool join(Stream& stream);
   // Makes the capture useless: its end fails with this reason.
@@ -30,6 +35,7 @@ class Graph {
   std::vector<Stream*> joined_;
   std::string invalid_;
   bool ended_ = false;
+  HazardDetector hazards_;  // among the streams of the capture
 };
 
 }  // namespace lotse::emulator

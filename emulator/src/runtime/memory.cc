@@ -9,6 +9,7 @@
 #include "runtime/address_space.h"
 #include "runtime/device.h"
 #include "runtime/error.h"
+#include "runtime/stream.h"
 
 namespace lotse::emulator {
 namespace {
@@ -111,6 +112,7 @@ void* allocate(int32_t device_id, size_t size) {
   Device& owner = device(device_id);
   const int64_t offset = owner.take_memory(rounded(size), kAlignment);
   const uintptr_t begin = owner.base() + static_cast<uintptr_t>(offset);
+  begin_of_memory(begin, size);
   insert(begin, {.size = size, .device = device_id});
   return reinterpret_cast<void*>(begin);
 }
@@ -140,23 +142,29 @@ void release(void* address) {
     piece = found->second;
     forget(found);
   }
+  end_of_memory(begin, piece.size);
   Device& owner = device(piece.device);
   owner.give_memory_back(static_cast<int64_t>(begin - owner.base()), rounded(piece.size));
 }
 
 void add_mapping(uintptr_t begin, size_t size, int32_t device_id) {
+  begin_of_memory(begin, size);
   insert(begin, {.size = size, .device = device_id, .mapped = true});
 }
 
 size_t remove_mapping(uintptr_t begin) {
-  Table& self = table();
-  const std::lock_guard lock(self.mutex);
-  const auto found = self.live.find(begin);
-  if (found == self.live.end() || !found->second.mapped) {
-    fail(kInvalidParameter, "argument virPtr: {:#x} is not the beginning of a mapping", begin);
+  size_t size = 0;
+  {
+    Table& self = table();
+    const std::lock_guard lock(self.mutex);
+    const auto found = self.live.find(begin);
+    if (found == self.live.end() || !found->second.mapped) {
+      fail(kInvalidParameter, "argument virPtr: {:#x} is not the beginning of a mapping", begin);
+    }
+    size = found->second.size;
+    forget(found);
   }
-  const size_t size = found->second.size;
-  forget(found);
+  end_of_memory(begin, size);
   return size;
 }
 

@@ -44,6 +44,13 @@ std::optional<Fault> Marker::wait() {
   return fault_;
 }
 
+std::optional<Fault> Marker::wait_on_host() {
+  auto fault = wait();
+  if (hazards() != nullptr) hazards()->host_waited(order);
+  host_waits_until(time);
+  return fault;
+}
+
 bool Marker::completed() {
   const std::lock_guard lock(mutex_);
   return done_;
@@ -65,6 +72,7 @@ Stream::~Stream() {
   }
   condition_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (hazards() != nullptr) hazards()->end(number_);
 }
 
 void Stream::push(Item item) {
@@ -77,11 +85,15 @@ void Stream::push(Item item) {
 void Stream::enqueue(Task task) {
   const std::lock_guard lock(mutex_);
   if (graph_ != nullptr) {
-    graph_->add(std::move(task));
+    graph_->add(*this, std::move(task));
     return;
   }
+  std::optional<Fault> fault;
+  if (hazards() != nullptr) {
+    if (auto race = hazards()->add(number_, device_, task)) fault = {kHazard, std::move(*race)};
+  }
   if (task.issue) task.issue(task);
-  push({.task = std::move(task), .waits = nullptr, .completes = nullptr});
+  push({.task = std::move(task), .waits = nullptr, .completes = nullptr, .fault = fault});
 }
 
 std::shared_ptr<Marker> Stream::record() {
@@ -90,8 +102,10 @@ std::shared_ptr<Marker> Stream::record() {
   if (graph_ != nullptr) {
     marker->captured = true;
     marker->graph = graph_;
+    marker->order = graph_->record(*this);
     return marker;
   }
+  if (hazards() != nullptr) marker->order = hazards()->record(number_);
   push({.task = {}, .waits = nullptr, .completes = marker});
   return marker;
 }
@@ -101,12 +115,14 @@ void Stream::wait(std::shared_ptr<Marker> marker) {
   if (marker->captured) {
     const auto graph = marker->graph.lock();
     if (graph_ == nullptr && graph && graph->join(*this)) graph_ = graph;
+    if (graph_ != nullptr && graph_ == graph) graph->wait(*this, marker->order);
     return;
   }
   if (graph_ != nullptr) {
     graph_->invalidate("a captured stream waits for an event recorded outside of the capture");
     return;
   }
+  if (hazards() != nullptr) hazards()->wait(number_, marker->order);
   push({.task = {}, .waits = std::move(marker), .completes = nullptr});
 }
 
@@ -115,10 +131,13 @@ void Stream::synchronize() {
     graph->invalidate("a captured stream was synchronised");
     fail(kCaptureState, "stream {} is being captured; it cannot be synchronised", number_);
   }
-  const auto marker = record();
-  const auto fault = marker->wait();
-  host_waits_until(marker->time);
+  const auto fault = record()->wait_on_host();
   if (fault) throw Error(fault->code, fault->text);
+}
+
+void Stream::fail_later(Fault fault) {
+  const std::lock_guard lock(mutex_);
+  push({.task = {}, .waits = nullptr, .completes = nullptr, .fault = std::move(fault)});
 }
 
 void Stream::begin_capture(std::shared_ptr<Graph> graph) {
@@ -154,6 +173,7 @@ void Stream::execute(const Item& item) {
     if (const auto fault = item.waits->wait(); fault && !fault_) fault_ = fault;
     ready_ = std::max(ready_, item.waits->time);
   }
+  if (item.fault && !fault_) fault_ = item.fault;
   if (item.task.run) run_task(item);
   if (item.completes) {
     ready_ = std::max(ready_, item.issued_us);
@@ -209,10 +229,28 @@ void synchronize_streams(int32_t device) {
   }
   std::optional<Fault> first;
   for (const auto& marker : markers) {
-    if (const auto fault = marker->wait(); fault && !first) first = fault;
-    host_waits_until(marker->time);
+    if (const auto fault = marker->wait_on_host(); fault && !first) first = fault;
   }
   if (first) throw Error(first->code, first->text);
+}
+
+void require_no_hazard(const char* function, const Access& access) {
+  if (hazards() == nullptr) return;
+  if (auto text = hazards()->host_access(function, access)) throw Error(kHazard, std::move(*text));
+}
+
+void end_of_memory(uintptr_t begin, size_t size) {
+  if (hazards() == nullptr) return;
+  auto early = hazards()->freed(begin, size);
+  if (!early) return;
+  const std::lock_guard lock(live_streams().mutex);
+  for (Stream* stream : live_streams().all) {
+    if (stream->number() == early->stream) stream->fail_later({kHazard, early->text});
+  }
+}
+
+void begin_of_memory(uintptr_t begin, size_t size) {
+  if (hazards() != nullptr) hazards()->forget(begin, size);
 }
 
 }  // namespace lotse::emulator

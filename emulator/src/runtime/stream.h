@@ -16,6 +16,7 @@
 
 #include "runtime/api.h"
 #include "runtime/cost.h"
+#include "runtime/hazards.h"
 
 namespace lotse::emulator {
 
@@ -27,6 +28,9 @@ struct Access {
   size_t size = 0;
   bool writes = false;
   std::string argument{};
+  // `run` bytes in each `period`, which is 0 where all are touched; irregular: some of them.
+  size_t run = 0, period = 0;
+  bool irregular = false;
 };
 
 struct Task {
@@ -39,6 +43,7 @@ struct Task {
   std::function<void(Task&)> issue{};
   // Called in place of `run` when an earlier fault, with this text, stopped the stream.
   std::function<void(const std::string& fault)> abandon{};
+  bool meets_others = false;  // a collective: other devices' work before theirs comes before it
 };
 
 // When a task runs in virtual time. What depends on other ranks is known only while it runs.
@@ -57,13 +62,16 @@ struct Fault {
 // A point in a stream's order: an event's record, or the end of the queue.
 class Marker {
  public:
-  double time = 0;  // virtual; known once completed
+  double time = 0;      // virtual; known once completed
+  VectorClock order{};  // the work that comes before
   bool captured = false;
   std::weak_ptr<Graph> graph;  // that the point belongs to, when it was captured
 
   void complete(std::optional<Fault> fault);
   // Waits for the point; the fault, if any, of the work before it.
   std::optional<Fault> wait();
+  // As wait, for the host: moves its clock, and what comes before the point is known to be done.
+  std::optional<Fault> wait_on_host();
   bool completed();
 
  private:
@@ -92,6 +100,9 @@ class LOTSE_EMULATOR_API Stream {
   // every later call: as on hardware, a stream that faulted stays so until it is destroyed.
   void synchronize();
 
+  // Puts a fault at the end of the queue.
+  void fail_later(Fault fault);
+
   void begin_capture(std::shared_ptr<Graph> graph);
   void end_capture();
   std::shared_ptr<Graph> capture();  // null while tasks run
@@ -101,6 +112,7 @@ class LOTSE_EMULATOR_API Stream {
     Task task;
     std::shared_ptr<Marker> waits;
     std::shared_ptr<Marker> completes;
+    std::optional<Fault> fault{};
     double issued_us = 0;  // the host's clock
   };
   void push(Item item);
@@ -127,5 +139,13 @@ LOTSE_EMULATOR_API Stream& stream_of(void* handle, const char* argument = "strea
 
 // Waits for every stream of a device; throws the first fault found.
 void synchronize_streams(int32_t device);
+
+// Before the host itself reads or writes device memory: throws kHazard when a stream may still be
+// at it.
+void require_no_hazard(const char* function, const Access& access);
+
+// Memory ends or begins its life. A stream that may still use what ends gets a fault.
+void end_of_memory(uintptr_t begin, size_t size);
+void begin_of_memory(uintptr_t begin, size_t size);
 
 }  // namespace lotse::emulator

@@ -1,5 +1,9 @@
 #include "tensor/tensor.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
 #include "runtime/error.h"
 #include "tensor/convert.h"
 #include "tensor/dtype.h"
@@ -11,6 +15,33 @@ constexpr int64_t kFractalRows = 16;
 constexpr int64_t kFractalBytes = 32;
 
 int64_t blocks(int64_t size, int64_t block) { return (size + block - 1) / block; }
+
+// Finds the innermost run without gaps, and whether it repeats at one distance.
+void find_gaps(const TensorDesc& desc, ByteRange& range) {
+  std::vector<std::pair<int64_t, int64_t>> dims;  // stride, size
+  for (int64_t i = 0; i < desc.dims.size(); ++i) {
+    if (desc.dims[i] > 1 && desc.strides[i] != 0) {
+      dims.emplace_back(std::abs(desc.strides[i]), desc.dims[i]);
+    }
+  }
+  std::ranges::sort(dims);
+  int64_t run = 1, period = 0;
+  bool irregular = false;
+  for (const auto& [stride, size] : dims) {
+    if (period == 0 && stride <= run) {
+      run += stride * (size - 1);
+    } else if (period == 0) {
+      period = stride;
+    } else {
+      irregular = irregular || stride % period != 0;
+    }
+  }
+  if (period == 0) return;
+  const int64_t bits = bits_of(desc.dtype);
+  range.run = (run * bits + 7) / 8;
+  range.period = period * bits / 8;
+  range.irregular = irregular || period * bits % 8 != 0;
+}
 
 }  // namespace
 
@@ -51,7 +82,10 @@ ByteRange bytes_of(const TensorDesc& desc) {
     (reach < 0 ? first : last) += reach;
   }
   const int64_t first_byte = first * bits_of(desc.dtype) / 8;
-  return {begin + static_cast<uintptr_t>(first_byte), bytes_of(desc.dtype, last + 1) - first_byte};
+  ByteRange range{begin + static_cast<uintptr_t>(first_byte),
+                  bytes_of(desc.dtype, last + 1) - first_byte};
+  find_gaps(desc, range);
+  return range;
 }
 
 int64_t fractal_columns(aclDataType dtype) {

@@ -31,10 +31,13 @@ struct TensorDesc {
   LOTSE_EMULATOR_API std::string text() const;
 };
 
-// The bytes of memory that a tensor's elements touch; empty for a tensor of no elements.
+// The bytes of memory that a tensor's elements touch; empty for a tensor of no elements. Where
+// strides leave gaps, `run` bytes in each `period`, or, irregular, in no such order.
 struct ByteRange {
   uintptr_t begin = 0;
   int64_t size = 0;
+  int64_t run = 0, period = 0;
+  bool irregular = false;
 };
 LOTSE_EMULATOR_API ByteRange bytes_of(const TensorDesc& desc);
 
