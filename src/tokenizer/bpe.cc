@@ -11,7 +11,7 @@ namespace {
 // Up to this many symbols a scan for the lowest rank is faster than a heap.
 constexpr size_t kShortWord = 64;
 // SentencePiece's space.
-constexpr std::string_view kSpace = "▁";
+constexpr std::string_view kBlank = "▁";
 
 }  // namespace
 
@@ -41,12 +41,12 @@ Bpe::Bpe(Vocabulary vocabulary, MergeTable merges, BpeOptions options, const Res
 }
 
 bool Bpe::spaces_begin_words() const {
-  if (!plain_ || options_.ignore_merges || vocabulary().find(kSpace) < 0) return false;
+  if (!plain_ || options_.ignore_merges || vocabulary().find(kBlank) < 0) return false;
   bool begin = true;
   merges_.for_each([&](int32_t left, int32_t right, int32_t) {
-    if (!vocabulary().bytes(right).starts_with(kSpace)) return;
+    if (!vocabulary().bytes(right).starts_with(kBlank)) return;
     std::string_view before = vocabulary().bytes(left);
-    while (before.starts_with(kSpace)) before.remove_prefix(kSpace.size());
+    while (before.starts_with(kBlank)) before.remove_prefix(kBlank.size());
     begin = begin && before.empty();
   });
   return begin;
@@ -60,8 +60,8 @@ Result<void> Bpe::tokenize(std::string_view word, ModelScratch& scratch,
   }
   for (size_t begin = 0; begin < word.size();) {
     size_t end = begin;
-    while (word.substr(end).starts_with(kSpace)) end += kSpace.size();
-    end = std::min(word.find(kSpace, end), word.size());
+    while (word.substr(end).starts_with(kBlank)) end += kBlank.size();
+    end = std::min(word.find(kBlank, end), word.size());
     tokenize_word(word.substr(begin, end - begin), scratch, ids);
     begin = end;
   }
