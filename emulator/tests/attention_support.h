@@ -60,11 +60,11 @@ struct Call {
     using T = const aclTensor*;
     const List k(keys), v(values);
     const Ints q_lengths(query_lengths), k_lengths(key_lengths);
-    const aclIntArray* const q_given = query_lengths.empty() ? nullptr : q_lengths;
-    const aclIntArray* const k_given = key_lengths.empty() ? nullptr : k_lengths;
+    const aclIntArray* const no_lengths = nullptr;
+    const aclIntArray* const q_given = query_lengths.empty() ? no_lengths : q_lengths;
+    const aclIntArray* const k_given = key_lengths.empty() ? no_lengths : k_lengths;
     const T none = nullptr;
     const aclTensorList *k_list = k, *v_list = v;
-    const aclIntArray* no_lengths = nullptr;
     return f(query, k_list, v_list, pse, mask, q_given, k_given, none, none, none, none, none,
              both_scale, both_offset, blocks, padding, none, key_scale, key_offset, value_scale,
              value_offset, none, none, no_lengths, heads, scale, pre, next, layout.data(), kv_heads,

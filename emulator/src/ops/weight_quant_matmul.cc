@@ -107,9 +107,9 @@ std::vector<float> columns_of(const Tensor& tensor, int64_t n) {
 }
 
 void run(const WeightQuant& q) {
-  const int64_t count = (q.k + q.group - 1) / q.group;
-  GroupScales groups{spread(q.scale, count, q.n), {}, q.group, q.n};
-  if (q.offset.present()) groups.offsets = spread(q.offset, count, q.n);
+  const int64_t group_count = (q.k + q.group - 1) / q.group;
+  GroupScales groups{spread(q.scale, group_count, q.n), {}, q.group, q.n};
+  if (q.offset.present()) groups.offsets = spread(q.offset, group_count, q.n);
   const std::vector<float> bias = columns_of(q.bias, q.n);
   const std::vector<float> factors = columns_of(q.quant_scale, q.n);
   const std::vector<float> shifts = columns_of(q.quant_offset, q.n);
