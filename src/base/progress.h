@@ -31,7 +31,7 @@ class Progress {
   bool drawn_ = false;
   int64_t done_ = 0;
   std::chrono::steady_clock::time_point start_;
-  std::chrono::steady_clock::time_point last_draw_{};
+  std::chrono::steady_clock::time_point last_draw_;
 };
 
 // "1.5 GiB", "12 KiB".

@@ -361,6 +361,7 @@ bool natural_less(std::string_view a, std::string_view b) {
 // In the order of the source's files, so that each is read once, front to back as far as possible.
 void Planner::make_shards() {
   std::vector<PlannedTensor*> order;
+  order.reserve(planned_.size());
   for (auto& [key, planned] : planned_) order.push_back(&planned);
   std::ranges::sort(order, [](const PlannedTensor* a, const PlannedTensor* b) {
     if (a->source.file != b->source.file) return natural_less(a->source.file, b->source.file);

@@ -8,17 +8,9 @@
 extern "C" {
 #endif
 
-/* The k largest of softmax(x), of equals the lower expert first. rowIdx[i, j] = j · rows + i. Rows
- * that are finished have the count of experts as their expert. */
-aclnnStatus aclnnMoeGatingTopKSoftmaxGetWorkspaceSize(
-    const aclTensor* x, const aclTensor* finishedOptional, int64_t k, const aclTensor* yOut,
-    const aclTensor* expertIdxOut, const aclTensor* rowIdxOut, uint64_t* workspaceSize,
-    aclOpExecutor** executor);
-aclnnStatus aclnnMoeGatingTopKSoftmax(void* workspace, uint64_t workspaceSize,
-                                      aclOpExecutor* executor, aclrtStream stream);
-
-/* renorm 0: of softmax(x); 1: softmax of the k largest. softmaxOut is written when the flag is set
- * and renorm is 0. */
+/* The k largest, of equals the lower expert first. renorm 0: of softmax(x); 1: softmax of the k
+ * largest. Rows that are finished have the count of experts as their expert. softmaxOut is written
+ * when the flag is set and renorm is 0. */
 aclnnStatus aclnnMoeGatingTopKSoftmaxV2GetWorkspaceSize(
     const aclTensor* x, const aclTensor* finishedOptional, int64_t k, int64_t renorm,
     bool outputSoftmaxResultFlag, const aclTensor* yOut, const aclTensor* expertIdxOut,

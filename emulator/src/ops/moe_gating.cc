@@ -1,4 +1,4 @@
-// Which experts a token goes to: aclnnMoeGatingTopKSoftmax, its V2, and aclnnMoeGatingTopK.
+// Which experts a token goes to: aclnnMoeGatingTopKSoftmaxV2 and aclnnMoeGatingTopK.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -117,23 +117,6 @@ void normalise(std::vector<float>& weights, float eps, float factor) {
 }  // namespace
 
 // clang-format off
-ACLNN(aclnnMoeGatingTopKSoftmax, const aclTensor* x, const aclTensor* finishedOptional, int64_t k, const aclTensor* yOut, const aclTensor* expertIdxOut, const aclTensor* rowIdxOut) {
-  const Gating g = gating_of(op, x, finishedOptional, k, yOut, expertIdxOut);
-  const Tensor rows = op.out("rowIdxOut", rowIdxOut, {ACL_INT32});
-  op.expect_shape(rows, g.experts.dims());
-  op.compute([=] {
-    run(g, [&](int64_t, std::vector<float>& scores) {
-      softmax_row(scores.data(), std::ssize(scores));
-      return largest(scores, g.k);
-    });
-    std::vector<int64_t> indices;
-    const int64_t count = rows.count() / g.k;
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t j = 0; j < g.k; ++j) indices.push_back(j * count + i);
-    }
-    write<int64_t>(rows.view(), indices);
-  });
-} ACLNN_END
 ACLNN(aclnnMoeGatingTopKSoftmaxV2, const aclTensor* x, const aclTensor* finishedOptional, int64_t k, int64_t renorm, bool outputSoftmaxResultFlag, const aclTensor* yOut, const aclTensor* expertIdxOut, const aclTensor* softmaxResultOutOptional) {
   const Gating g = gating_of(op, x, finishedOptional, k, yOut, expertIdxOut);
   op.require(renorm == 0 || renorm == 1, "argument renorm: got {}, expected 0 or 1", renorm);
