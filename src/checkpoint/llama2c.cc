@@ -91,7 +91,8 @@ Json make_config(const Header& h) {
 }  // namespace
 
 Result<Llama2cCheckpoint> read_llama2c(std::span<const std::byte> bytes,
-                                       std::shared_ptr<const void> owner, std::string_view origin) {
+                                       const std::shared_ptr<const void>& owner,
+                                       std::string_view origin) {
   ByteReader in(bytes);
   const std::optional<Header> header = in.take<Header>();
   if (!header || !is_plausible(*header) ||

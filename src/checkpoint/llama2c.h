@@ -22,6 +22,7 @@ struct Llama2cCheckpoint {
 // `bytes` is a whole file, kept alive by `owner`; `origin` begins error messages. The file has no
 // magic number: it is recognised by its size, which the seven integers determine.
 Result<Llama2cCheckpoint> read_llama2c(std::span<const std::byte> bytes,
-                                       std::shared_ptr<const void> owner, std::string_view origin);
+                                       const std::shared_ptr<const void>& owner,
+                                       std::string_view origin);
 
 }  // namespace lotse

@@ -43,7 +43,6 @@ double operator_tolerance(WeightFormat format) {
     case WeightFormat::w8a8:
       return 5e-2;
     case WeightFormat::w4a16:
-      return 2e-1;
     case WeightFormat::w4a8:
       return 2e-1;
   }
@@ -61,7 +60,6 @@ EndToEndTolerance end_to_end_tolerance(WeightFormat format) {
     case WeightFormat::w8a8:
       return {0.95, 2e-2, 1.03};
     case WeightFormat::w4a16:
-      return {0.85, 2e-1, 1.25};
     case WeightFormat::w4a8:
       return {0.85, 2e-1, 1.25};
   }

@@ -160,14 +160,13 @@ std::unique_ptr<aclOpExecutor> Op::finish() {
     bytes += times * static_cast<double>(bytes_of(use.tensor.dtype(), use.tensor.count()));
     elements = std::max(elements, count);
     const ByteRange range = bytes_of(use.tensor.desc());
-    executor->task.accesses.push_back(
-        {.begin = range.begin,
-         .size = static_cast<size_t>(range.size),
-         .writes = use.writes,
-         .argument = use.tensor.argument(),
-         .run = static_cast<size_t>(range.run),
-         .period = static_cast<size_t>(range.period),
-         .irregular = range.irregular});
+    executor->task.accesses.push_back({.begin = range.begin,
+                                       .size = static_cast<size_t>(range.size),
+                                       .writes = use.writes,
+                                       .argument = use.tensor.argument(),
+                                       .run = static_cast<size_t>(range.run),
+                                       .period = static_cast<size_t>(range.period),
+                                       .irregular = range.irregular});
     tensors.push_back(use.tensor);
   }
   if (cost_.bytes < 0) cost_.bytes = bytes;
@@ -222,8 +221,10 @@ aclnnStatus enqueue_operator(const char* name, void* workspace, uint64_t workspa
                                .writes = true,
                                .argument = "workspace"});
     }
-    task.run = [run = std::move(task.run), workspace, needed, id = target.device()] {
+    task.run = [run = std::move(task.run), workspace, needed, id = target.device(),
+                fails = is_injected_fault(name)] {
       running_device = id;
+      if (fails) fail(kVectorFault, "a fault that LOTSE_EMULATOR_FAULT asked for");
       if (needed > 0) {
         try {
           resolve(workspace, needed, id, kVectorFault);

@@ -51,6 +51,15 @@ TEST(AscendFaults, AnUnknownSocNamesTheKnownOnes) {
   EXPECT_NE(output.text.find("Ascend910B3"), std::string::npos) << output.text;
 }
 
+// An operator fails in the middle of decoding: the next synchronise tells, and the program ends.
+TEST(AscendFaults, AnAsynchronousFaultNamesTheOperator) {
+  const Output output = run_program("LOTSE_EMULATOR_FAULT=aclnnSwiGlu:14",
+                                    "run " + kNano.string() + " --device ascend -p 'Count to 9'");
+  EXPECT_EQ(output.status, 1);
+  EXPECT_NE(output.text.find("aclnnSwiGlu"), std::string::npos) << output.text;
+  EXPECT_NE(output.text.find("LOTSE_EMULATOR_FAULT"), std::string::npos) << output.text;
+}
+
 // 310P has no BF16: the bundled model must be ported first, and then answers.
 TEST(AscendFaults, A310PRefusesBf16AndRunsThePort) {
   const ScratchFolder scratch;
