@@ -22,6 +22,7 @@ LAYERS = [
     ["model"],
     ["engine"],
     ["port"],
+    ["source"],
     ["inspect"],
     ["verify"],
     ["server"],

@@ -15,6 +15,7 @@ seeds() {
     chip) ls "$root"/chips/*.toml ;;
     config) ls "$root"/tests/golden/*/config.json "$root"/models/*/config.json ;;
     gguf) ls "$root"/tests/golden/gguf/*.gguf ;;
+    source) ls "$root"/tests/source/samples/*.txt ;;
     safetensors) ls "$root"/tests/golden/*/*.safetensors ;;
     tokenizer) find "$root/tests/tokenizer" -name '*.json' ;;
     torch_zip) ls "$root"/tests/golden/*/*.bin ;;

@@ -1,16 +1,5 @@
-// The TOML of chip profiles. The only file that includes toml++.
-namespace {
-struct BrokenAssumption {};
-[[noreturn]] void break_off() { throw BrokenAssumption(); }
-}  // namespace
-
-// toml++ 3.3 asserts what some malformed arrays break ("[ }"): that becomes an exception, which
-// parse_toml() turns into an error. With NDEBUG it would be undefined behaviour.
-#undef NDEBUG
-#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : break_off())
-#define TOML_EXCEPTIONS 0
+// The TOML of chip profiles.
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <array>
@@ -20,6 +9,7 @@ struct BrokenAssumption {};
 #include <iterator>
 #include <span>
 
+#include "base/toml.h"
 #include "chip/builtin.h"
 #include "chip/profile.h"
 #include "tensor/dtype.h"
@@ -384,29 +374,10 @@ class Document {
   bool family_;
 };
 
-// toml++ 3.3 has undefined behaviour on some letters beyond ASCII, so a profile is ASCII.
-Result<toml::parse_result> parse_toml(std::string_view text, const std::string& origin) {
-  const auto letter = std::ranges::find_if(text, [](char c) { return (c & 0x80) != 0; });
-  if (letter != text.end()) {
-    return fail(ErrorCode::invalid_input, "{}:{}: expected ASCII only", origin,
-                1 + std::count(text.begin(), letter, '\n'));
-  }
-  try {
-    return toml::parse(text, origin);
-  } catch (const BrokenAssumption&) {
-    return fail(ErrorCode::invalid_input, "{}: not valid TOML: a bracket or brace is misplaced",
-                origin);
-  }
-}
-
 Result<void> read_document(std::string_view text, const std::string& origin, bool is_family,
                            ChipProfile& chip) {
-  const toml::parse_result parsed = LOTSE_TRY(parse_toml(text, origin));
-  if (!parsed) {
-    return fail(ErrorCode::invalid_input, "{}:{}: {}", origin, parsed.error().source().begin.line,
-                parsed.error().description());
-  }
-  return Document(origin, is_family).read(parsed.table(), chip);
+  const toml::table root = LOTSE_TRY(parse_toml(text, origin));
+  return Document(origin, is_family).read(root, chip);
 }
 
 Result<std::string> family_text(const std::string& family, const std::string& folder,
