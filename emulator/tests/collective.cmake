@@ -1,6 +1,8 @@
 # A program of its own: it needs four devices and starts itself again as other ranks.
 add_executable(emulator_collective_test
   collective_cases.cc
+  collective_failure_test.cc
+  collective_main.cc
   collective_test.cc
   support.cc)
 target_link_libraries(emulator_collective_test PRIVATE emulator_options Threads::Threads

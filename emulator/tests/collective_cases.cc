@@ -268,7 +268,9 @@ int sum_ones(const Rank& self, int64_t count) {
             0)
       << recent_error();
   const int code = aclrtSynchronizeStream(self.stream);
-  if (code == 0) EXPECT_EQ(x.fetch().back(), self.ranks);
+  if (code == 0) {
+    EXPECT_EQ(x.fetch().back(), self.ranks);
+  }
   return code;
 }
 
