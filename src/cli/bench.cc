@@ -76,8 +76,28 @@ std::vector<int32_t> some_tokens(int64_t count, int64_t vocabulary) {
   return tokens;
 }
 
-double seconds(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+// Wall time; on an emulated device what its own clock predicts, since the emulator's speed says
+// nothing about the device.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Engine& engine)
+      : engine_(engine),
+        is_emulated_(engine.device().is_emulated()),
+        device_start_(engine.executable().device_seconds()) {}
+  double seconds() const {
+    if (is_emulated_) return engine_.executable().device_seconds() - device_start_;
+    return std::chrono::duration<double>(Clock::now() - start_).count();
+  }
+
+ private:
+  Engine& engine_;
+  bool is_emulated_;
+  double device_start_;
+  Clock::time_point start_ = Clock::now();
+};
+
+std::string labelled(const Engine& engine, std::string name) {
+  return engine.device().is_emulated() ? "predicted: " + name : name;
 }
 
 // Several sequences decoded in step, each with its own blocks of the cache.
@@ -131,11 +151,12 @@ Result<Figure> bench_prefill(Engine& engine, const BenchOptions& options) {
   std::vector<double> rates;
   for (int64_t i = 0; i < options.repeat; ++i) {
     const auto session = engine.make_session();
-    const auto start = Clock::now();
+    const Stopwatch watch(engine);
     LOTSE_TRY(session->append(tokens));
-    rates.push_back(static_cast<double>(options.prompt) / seconds(start));
+    rates.push_back(static_cast<double>(options.prompt) / watch.seconds());
   }
-  return Figure{fmt::format("prefill {}", options.prompt), median(rates), "tok/s", 0};
+  return Figure{labelled(engine, fmt::format("prefill {}", options.prompt)), median(rates), "tok/s",
+                0};
 }
 
 Result<std::vector<Figure>> bench_decode(Engine& engine, const BenchOptions& options) {
@@ -143,16 +164,21 @@ Result<std::vector<Figure>> bench_decode(Engine& engine, const BenchOptions& opt
   std::vector<double> rates;
   std::vector<double> limits;
   for (int64_t i = 0; i < options.repeat; ++i) {
-    limits.push_back(LOTSE_TRY(cpu::measure_read_bandwidth(kernels, thread_count(options))) / 1e9);
+    // This machine's memory limits no emulated device.
+    limits.push_back(engine.device().is_emulated()
+                         ? 0
+                         : LOTSE_TRY(cpu::measure_read_bandwidth(kernels, thread_count(options))) /
+                               1e9);
     BatchDecoder decoder(engine, options.batch, options.depth);
     LOTSE_TRY(decoder.step());
-    const auto start = Clock::now();
+    const Stopwatch watch(engine);
     for (int64_t n = 0; n < options.gen; ++n) LOTSE_TRY(decoder.step());
-    rates.push_back(static_cast<double>(options.gen) / seconds(start));
+    rates.push_back(static_cast<double>(options.gen) / watch.seconds());
   }
   const double steps = median(rates);
   const double bytes = decode_bytes(engine, options.batch, options.depth + options.gen / 2);
-  const std::string label = fmt::format("decode batch {} depth {}", options.batch, options.depth);
+  const std::string label =
+      labelled(engine, fmt::format("decode batch {} depth {}", options.batch, options.depth));
   return std::vector<Figure>{{label, steps * static_cast<double>(options.batch), "tok/s",
                               median(limits) * 1e9 / bytes * static_cast<double>(options.batch)},
                              {label + " memory", steps * bytes / 1e9, "GB/s", median(limits)}};
@@ -181,6 +207,7 @@ Result<std::vector<Figure>> machine_limits(const BenchOptions& options) {
 
 Result<int> bench(BenchOptions options) {
   std::vector<Figure> figures = LOTSE_TRY(machine_limits(options));
+  std::optional<std::string> engine_note;
   if (!options.model.empty()) {
     const int64_t each = options.depth + options.gen + 2;
     options.engine.context = std::max(options.prompt, each * options.batch) + 64 * options.batch;
@@ -188,12 +215,16 @@ Result<int> bench(BenchOptions options) {
     options.engine.max_sequences = options.batch;
     const auto engine =
         LOTSE_TRY(Engine::open(LOTSE_TRY(find_model(options.model)), options.engine));
+    if (engine->device().is_emulated()) {
+      engine_note = fmt::format("{} is {}", options.engine.device, engine->device().description());
+    }
     if (options.prompt > 0) figures.push_back(LOTSE_TRY(bench_prefill(*engine, options)));
     if (options.gen > 0) {
       for (Figure& f : LOTSE_TRY(bench_decode(*engine, options))) figures.push_back(std::move(f));
     }
   }
   print(figures, options.json);
+  if (engine_note) fmt::print(stderr, "{}\n", *engine_note);
   return kOk;
 }
 

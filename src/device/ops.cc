@@ -17,9 +17,9 @@ ValueId Ops::value(Rows rows, int64_t columns) {
   return static_cast<ValueId>(program_.values.size()) - 1;
 }
 
-void Ops::record(Operation operation, const char* name) {
+void Ops::record(const Operation& operation, const char* name) {
   std::string full = layer_ == kNone ? name : fmt::format("layers.{}.{}", layer_, name);
-  program_.ops.push_back({std::move(operation), layer_, std::move(full)});
+  program_.ops.push_back({operation, layer_, std::move(full)});
 }
 
 WeightId Ops::matrix(std::vector<std::string> sources, int64_t rows, int64_t columns) {

@@ -68,7 +68,7 @@ class Ops {
   const Value& at(ValueId id) const { return program_.values[static_cast<size_t>(id)]; }
   const WeightDecl& decl(WeightId id) const { return program_.weights[static_cast<size_t>(id)]; }
   WeightId declare(WeightDecl weight);
-  void record(Operation operation, const char* name);
+  void record(const Operation& operation, const char* name);
 
   Program program_;
   int32_t layer_ = kNone;

@@ -239,19 +239,47 @@ Result<void> AscendExecutable::gather_ropes() {
   return {};
 }
 
+// An addition whose sum the next operator norms as a whole.
+bool AscendExecutable::can_fuse(size_t op) const {
+  if (observer_ != nullptr || op + 1 == program_.ops.size()) return false;
+  const auto* add = std::get_if<Add>(&program_.ops[op].operation);
+  const auto* norm = std::get_if<RmsNorm>(&program_.ops[op + 1].operation);
+  return add != nullptr && norm != nullptr && norm->in == add->out && norm->out != norm->in &&
+         norm->groups == 1 && norm->width == columns(add->out);
+}
+
+Result<void> AscendExecutable::execute_fused(const Add& add, const RmsNorm& norm,
+                                             const Batch& batch) {
+  const View sum = value(add.out, batch);
+  const View gamma = View::dense(weight(norm.weight).vector.data(), activations_, {norm.width});
+  const View rstd = LOTSE_TRY(scratch_.view(Slot::norm, AclType::f32, {sum.shape[0], 1}));
+  return queue_->run(queue_->library().add_rms_norm, queue_->tensor(value(add.a, batch)),
+                     queue_->tensor(value(add.b, batch)), queue_->tensor(gamma),
+                     static_cast<double>(norm.epsilon), queue_->tensor(value(norm.out, batch)),
+                     queue_->tensor(rstd), queue_->tensor(sum));
+}
+
+// Runs the operator, together with its successor where the two are one on the device; returns how
+// many operators were run.
+Result<size_t> AscendExecutable::execute_at(size_t i, const Batch& batch) {
+  const Op& op = program_.ops[i];
+  const bool is_fused = can_fuse(i);
+  const Result<void> done =
+      is_fused ? execute_fused(std::get<Add>(op.operation),
+                               std::get<RmsNorm>(program_.ops[i + 1].operation), batch)
+               : std::visit([&](const auto& operation) { return execute(operation, batch); },
+                            op.operation);
+  if (!done) return fail(done.error().code, "operator {}: {}", op.name, done.error().message);
+  if (observer_ != nullptr) LOTSE_TRY(show(op, batch));
+  return is_fused ? size_t{2} : size_t{1};
+}
+
 Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
   LOTSE_TRY(queue_->enter());
   LOTSE_TRY(queue_->start_timer());
   LOTSE_TRY(bring_inputs(batch));
   LOTSE_TRY(gather_ropes());
-  for (const Op& op : program_.ops) {
-    const Result<void> done =
-        std::visit([&](const auto& operation) { return execute(operation, batch); }, op.operation);
-    if (!done) {
-      return fail(done.error().code, "operator {}: {}", op.name, done.error().message);
-    }
-    if (observer_ != nullptr) LOTSE_TRY(show(op, batch));
-  }
+  for (size_t i = 0; i < program_.ops.size();) i += LOTSE_TRY(execute_at(i, batch));
   const View logits = value(program_.logits, batch);
   const View wide = LOTSE_TRY(converted(context_, logits, AclType::f32, Slot::cast_out));
   device_seconds_ += LOTSE_TRY(queue_->stop_timer());

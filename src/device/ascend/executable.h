@@ -61,6 +61,9 @@ class AscendExecutable final : public Executable {
   Result<void> bring_inputs(const Batch& batch);
   Result<void> gather_ropes();
   Result<void> show(const Op& op, const Batch& batch);
+  bool can_fuse(size_t op) const;
+  Result<void> execute_fused(const Add& add, const RmsNorm& norm, const Batch& batch);
+  Result<size_t> execute_at(size_t op, const Batch& batch);
 
   Result<void> execute(const Embed& op, const Batch& batch);
   Result<void> execute(const Linear& op, const Batch& batch);

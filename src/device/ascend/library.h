@@ -134,6 +134,7 @@ struct Library {
   Operator<T, IntArray, bool, AclType, T> reduce_sum{symbols, "aclnnReduceSum"};
   Operator<T, int64_t, int64_t, bool, bool, T, T> topk{symbols, "aclnnTopk"};
   Operator<T, T, double, T, T> rms_norm{symbols, "aclnnRmsNorm"};
+  Operator<T, T, T, double, T, T, T> add_rms_norm{symbols, "aclnnAddRmsNorm"};
   Operator<T, int64_t, T> swiglu{symbols, "aclnnSwiGlu"};
   Operator<T, int64_t, int64_t, bool, T, T> geglu{symbols, "aclnnGeGluV3"};
   Operator<T, T, T, int64_t, T> rope{symbols, "aclnnRotaryPositionEmbedding"};
