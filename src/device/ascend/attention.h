@@ -23,7 +23,7 @@ struct KvCache {
 struct StepInputs {
   View slots;        // i64 [tokens]: where each token's key and value go
   View all_slots;    // i64: for every sequence, the slots of positions 0 … context − 1, one after
-                     // another in the order of the batch
+                     // another in the order of the batch; empty where no layer is composed
   View blocks;       // i32 [sequences, blocks_each]
   View causal_mask;  // u8 [2048, 2048], 1 above the diagonal: the fused operator's compressed mask
 };

@@ -197,15 +197,16 @@ Result<void> AscendExecutable::bring_inputs(const Batch& batch) {
       slots[sequence.first_token + i] = slot(sequence, sequence.context - sequence.tokens + i);
     }
   }
+  const bool gathers = std::ranges::find(is_fused_, false) != is_fused_.end();
   int64_t contexts = 0;
   int64_t blocks_each = 1;
   for (const BatchSequence& sequence : batch.sequences) {
-    contexts += sequence.context;
+    if (gathers) contexts += sequence.context;
     blocks_each = std::max(blocks_each, ceil_div(sequence.context, limits_.block_tokens));
   }
   inputs_.all_slots = place(AclType::i64, {contexts});
   for (const BatchSequence& sequence : batch.sequences) {
-    for (int64_t p = 0; p < sequence.context; ++p) staged_.push_back(slot(sequence, p));
+    for (int64_t p = 0; gathers && p < sequence.context; ++p) staged_.push_back(slot(sequence, p));
   }
   const auto sequences = std::ssize(batch.sequences);
   inputs_.blocks = place(AclType::i32, {sequences, blocks_each});

@@ -94,7 +94,7 @@ class AscendExecutable final : public Executable {
   std::vector<bool> is_fused_;    // of each cache layer's attention
   std::vector<int64_t> offsets_;  // of each value in the arena, in bytes
   Buffer arena_;
-  Buffer integers_;  // what a step brings along; see StepLayout in executable.cc
+  Buffer integers_;  // what bring_inputs() places of a step
   Buffer causal_mask_;
   std::vector<int64_t> staged_;  // the same on the host, kept until the step has ended
   View tokens_, positions_, output_rows_, moe_index_;
