@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/injected_fault.h"
 #include "runtime/handles.h"
 #include "runtime/memory.h"
 #include "runtime/stream.h"
