@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/inspect_source.h"
 #include "cli/target_option.h"
 #include "inspect/report.h"
 
@@ -19,6 +20,7 @@ struct InspectOptions {
   bool tensors = false;
   bool targets = false;
   bool json = false;
+  SourceOptions source;
 };
 
 Result<int> list_targets() {
@@ -55,6 +57,9 @@ Result<int> inspect(InspectOptions options) {
   if (options.targets) return list_targets();
   std::optional<ChipProfile> chip;
   if (!options.target.empty()) chip = LOTSE_TRY(load_chip(options.target));
+  if (!options.source.directory.empty()) {
+    return inspect_source(options.source, chip ? &*chip : nullptr, options.json);
+  }
   const auto model = examine_model(LOTSE_TRY(find_model(options.model)));
   if (!model) return unsupported(model.error(), options);
   if (options.tensors) return list_tensors(*model, options.json);
@@ -80,6 +85,7 @@ void add_inspect(Commands& commands) {
       "  lotse inspect MODEL --target ascend-910c --context 32768 --batch 8\n"
       "  lotse inspect config.json --target ascend-910b4 --quant w8a8 --json\n"
       "  lotse inspect MODEL --tensors\n"
+      "  lotse inspect --source DIR --target ascend-910b3 --patch renames.patch\n"
       "  lotse inspect --list-targets\n");
   CLI::Option* model = app->add_option(
       "MODEL", options->model,
@@ -95,9 +101,12 @@ void add_inspect(Commands& commands) {
       ->check(CLI::IsMember({"bf16", "w8a8", "w4a16", "w4a8"}));
   app->add_flag("--tensors", options->tensors, "List the tensors: name, dtype, shape, size");
   app->add_flag("--list-targets", options->targets, "List the chips with their main numbers");
+  add_source(app, options->source)->excludes(model);
   app->add_flag("--json", options->json, "Print JSON");
   app->callback([&commands, options, model] {
-    if (model->empty() && !options->targets) throw CLI::RequiredError("MODEL or --list-targets");
+    if (model->empty() && !options->targets && options->source.directory.empty()) {
+      throw CLI::RequiredError("MODEL, --source or --list-targets");
+    }
     commands.action = [options] { return inspect(*options); };
   });
 }

@@ -160,6 +160,8 @@ class Reader {
       const size_t token = j - 1;
       if (is(token, ">")) {
         ++depth;
+      } else if (is(token, "<<<")) {
+        return std::nullopt;
       } else if (is(token, "<") && depth > 0) {
         --depth;
       } else if (depth == 0) {
@@ -181,7 +183,7 @@ class Reader {
       } else if (is(j, ")") || is(j, "]") || is(j, "}")) {
         if (depth == 0) return false;
         --depth;
-      } else if (is(j, ";") && depth == 0) {
+      } else if (is(j, "<<<") || (is(j, ";") && depth == 0)) {
         return false;
       } else if (is(j, ",") && depth == 0) {
         ++commas;

@@ -108,6 +108,7 @@ class Examiner {
       : file_(file), rules_(rules), target_(target), renamer_(file) {}
 
   bool take(const Use& use) {
+    if (cut_short_) return true;
     const std::optional<RuleMatch> match = rules_.match(use, target_);
     std::optional<std::vector<Edit>> edits;
     if (match) edits = renamer_.edits(use, *match);
@@ -132,7 +133,7 @@ class Examiner {
     result.cut_short = cut_short_;
     bool needs_torch_npu = false;
     for (Found& found : found_) {
-      if (found.edits && import_allows(found.import)) {
+      if (found.edits && !cut_short_ && import_allows(found.import)) {
         found.finding.in_patch = true;
         needs_torch_npu = needs_torch_npu || found.finding.rule->torch_npu;
         result.edits.insert(result.edits.end(), found.edits->begin(), found.edits->end());

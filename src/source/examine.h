@@ -33,7 +33,7 @@ struct Finding {
 struct Examined {
   std::vector<Finding> findings;  // in the order of the file
   std::vector<Edit> edits;        // tidy
-  bool cut_short = false;         // there was more than kMostFindings
+  bool cut_short = false;         // more than kMostFindings; then there are no edits
 };
 
 inline constexpr size_t kMostFindings = 10'000;  // a file

@@ -163,7 +163,9 @@ class Examination {
     Examined examined = examine_source(*text, listed.language, rules_, target_);
     if (examined.cut_short) {
       report_.remarks.push_back(
-          {listed.path, fmt::format("more than {} findings: the rest is left out", kMostFindings),
+          {listed.path,
+           fmt::format("more than {} findings: the rest is left out, and the patch leaves it alone",
+                       kMostFindings),
            false});
     }
     report_.patch += unified_diff(listed.path, *text, examined.edits);
