@@ -29,6 +29,12 @@ class Reader {
   bool is_name(size_t i) const { return i < tokens_.size() && tokens_[i].kind == TokenKind::name; }
   Span span(size_t first, size_t last) const { return {tokens_[first].begin, tokens_[last].end}; }
 
+  // CUTLASS hides __device__ behind macros of its own.
+  static bool tells_of_cuda(std::string_view name) {
+    return name == "__global__" || name == "__device__" || name == "cutlass" ||
+           name == "threadIdx" || name.starts_with("CUTLASS_") || name.starts_with("CUTE_");
+  }
+
   // For every "(" the number of arguments, for every token the innermost "(" around it.
   void match_brackets() {
     arguments_.assign(tokens_.size(), -1);
@@ -54,7 +60,7 @@ class Reader {
       } else if (is(i, ",") && !open.empty()) {
         ++arguments_[static_cast<size_t>(open.back())];
       }
-      is_cuda_ = is_cuda_ || is(i, "__global__") || is(i, "__device__");
+      is_cuda_ = is_cuda_ || (is_name(i) && tells_of_cuda(text_of(file_, tokens_[i])));
     }
   }
 

@@ -98,6 +98,7 @@ TEST(Examine, AssemblyIsPtxOnlyInCuda) {
   };
   EXPECT_EQ(count(assembly), 0u);
   EXPECT_EQ(count("__device__ void f() {" + assembly + "}"), 1u);
+  EXPECT_GE(count("CUTE_DEVICE void f() {" + assembly + "}"), 1u);
 }
 
 TEST(Examine, FindingsHaveALimit) {
