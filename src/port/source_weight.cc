@@ -270,11 +270,12 @@ Result<void> SourceRows::read(int64_t begin, int64_t end, float* out) const {
 }
 
 void release_pages(std::span<const std::byte> bytes) {
-  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto first = reinterpret_cast<uintptr_t>(bytes.data());
-  const uintptr_t begin = (first + page - 1) / page * page;
-  const uintptr_t end = (first + bytes.size()) / page * page;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_PAGEOUT);
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t skipped = (page - reinterpret_cast<uintptr_t>(bytes.data()) % page) % page;
+  if (bytes.size() < skipped + page) return;
+  const std::span<const std::byte> pages =
+      bytes.subspan(skipped, (bytes.size() - skipped) / page * page);
+  ::madvise(const_cast<std::byte*>(pages.data()), pages.size(), MADV_PAGEOUT);
 }
 
 }  // namespace lotse
