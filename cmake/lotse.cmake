@@ -22,9 +22,10 @@ target_include_directories(lotse_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${P
 target_compile_options(lotse_options INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -fno-math-errno -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # g++ 12 reports false positives inside libstdc++ and fmt at -O2.
+  # g++ 12 reports false positives inside libstdc++ and fmt at -O2, and an `else` inside GoogleTest's
+  # macros after every `if`.
   target_compile_options(lotse_options INTERFACE -Wno-array-bounds -Wno-stringop-overflow
-    -Wno-maybe-uninitialized -Wno-restrict -Wno-dangling-reference)
+    -Wno-maybe-uninitialized -Wno-restrict -Wno-dangling-reference -Wno-dangling-else)
 else()
   target_link_options(lotse_options INTERFACE -fuse-ld=lld-19)
 endif()

@@ -40,7 +40,7 @@ TEST_P(ReferenceGoldenTest, Generates256GreedyTokensAsPyTorchDoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ReferenceGoldenTest, testing::ValuesIn(golden_cases()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& instance) { return instance.param; });
 
 }  // namespace
 }  // namespace lotse

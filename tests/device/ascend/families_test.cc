@@ -73,7 +73,7 @@ TEST_P(AscendGoldenTest, W8A8LogitsAreCloseToTheCpuDevices) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, AscendGoldenTest, testing::ValuesIn(golden_cases()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& instance) { return instance.param; });
 
 }  // namespace
 }  // namespace lotse

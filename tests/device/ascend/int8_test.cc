@@ -55,9 +55,9 @@ TEST_P(Int8Product, IsBitEqualToTheCpuDevices) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Int8Product,
                          testing::Values(Shape2{1, 32}, Shape2{7, 33}, Shape2{64, 64},
                                          Shape2{129, 255}, Shape2{300, 1024}, Shape2{97, 4097}),
-                         [](const auto& info) {
-                           return std::to_string(info.param.rows) + "x" +
-                                  std::to_string(info.param.columns);
+                         [](const auto& instance) {
+                           return std::to_string(instance.param.rows) + "x" +
+                                  std::to_string(instance.param.columns);
                          });
 
 }  // namespace
