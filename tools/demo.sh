@@ -12,7 +12,7 @@ mkdir -p build/demo
 show() {
   local word line='$ lotse'
   for word; do
-    [[ $word =~ ^[A-Za-z0-9_./-]+$ ]] || word="'$word'"
+    [[ $word =~ ^[A-Za-z0-9_./:-]+$ ]] || word="'$word'"
     line+=" $word"
   done
   printf '\n\033[1m%s\033[0m\n' "$line"

@@ -80,8 +80,8 @@ class Executable {
   };
   virtual Memory memory() const = 0;
 
-  // Seconds of all steps so far by the device's own clock, 0 where it has none. An emulated device's
-  // clock predicts.
+  // Seconds of all steps so far by the device's own clock, 0 where it has none. An emulated
+  // device's clock predicts.
   virtual double device_seconds() const { return 0; }
 };
 

@@ -65,7 +65,7 @@ T gelu_tanh(T x) {
     KIND(op, self, out, [](auto x) { return (__VA_ARGS__); }); \
   }                                                            \
   ACLNN_END
-#define UNARY_INPLACE(NAME, F)                                                \
+#define UNARY_INPLACE(NAME, F)                                          \
   ACLNN(NAME, aclTensor* selfRef) { floating_inplace(op, selfRef, F); } \
   ACLNN_END
 
