@@ -93,11 +93,11 @@ fuzz:
 package:
 	@tools/deps.sh install $(LISTS)/build.txt $(LISTS)/package.txt
 	@$(MAKE) --no-print-directory build
-	@cmake --build $(BUILD) --target lotse_manual
+	@cmake --build $(BUILD) --target lotse_package
 	cpack --config $(BUILD)/CPackConfig.cmake -G DEB -B build/package
 
 install: build
-	@cmake --build $(BUILD) --target lotse_manual
+	@cmake --build $(BUILD) --target lotse_package
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:

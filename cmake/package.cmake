@@ -16,8 +16,10 @@ add_custom_command(OUTPUT ${manual}/lotse.1
   COMMAND ${CMAKE_COMMAND} -E make_directory ${manual}
   COMMAND lotse manual > ${manual}/lotse.1
   DEPENDS lotse)
-add_custom_target(lotse_manual DEPENDS
+# All that is installed.
+add_custom_target(lotse_package DEPENDS
   ${manual}/lotse.1 ${manual}/lotse.bash ${manual}/lotse.zsh ${manual}/lotse.fish)
+add_dependencies(lotse_package lotse ascendcl nnopbase opapi hccl acl_op_compiler)
 
 install(TARGETS lotse RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 # Not among the system's libraries: only who asks for the emulator shall find it.

@@ -46,6 +46,7 @@ std::string formats_of(const Manifest& manifest) {
   std::map<std::string, int64_t> counts;
   for (const TensorReport& tensor : manifest.tensors) ++counts[tensor.to];
   std::vector<std::string> parts;
+  parts.reserve(counts.size());
   for (const auto& [format, count] : counts) parts.push_back(fmt::format("{} {}", count, format));
   return fmt::format("{}", fmt::join(parts, ", "));
 }

@@ -34,6 +34,7 @@ Result<ModelConfig> read_qwen2(const JsonFields& fields) {
 Result<std::vector<bool>> read_sparse_layers(const JsonFields& fields, int64_t layers) {
   const int64_t step = LOTSE_TRY(fields.integer_or("decoder_sparse_step", 1, 1, 1024));
   std::vector<bool> sparse;
+  sparse.reserve(static_cast<size_t>(layers));
   for (int64_t layer = 0; layer < layers; ++layer) sparse.push_back((layer + 1) % step == 0);
   if (!fields.has("mlp_only_layers")) return sparse;
   const Json& dense = fields.json().at("mlp_only_layers");
