@@ -38,7 +38,7 @@ class AscendDevice final : public Device {
     LOTSE_CHECK(weights.size() == program.weights.size());
     const ChipProfile chip = LOTSE_TRY(profile_of(info_.soc));
     return AscendExecutable::load(LOTSE_TRY(Queue::open(library_, info_.index)), chip, program,
-                                  std::move(weights), limits);
+                                  weights, limits);
   }
 
  private:

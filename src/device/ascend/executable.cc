@@ -33,7 +33,7 @@ bool is_matrix(const WeightDecl& decl) { return decl.role != WeightRole::vector;
 Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue> queue,
                                                            const ChipProfile& chip,
                                                            const Program& program,
-                                                           std::vector<Weight> weights,
+                                                           const std::vector<Weight>& weights,
                                                            const ExecutionLimits& limits) {
   std::unique_ptr<AscendExecutable> executable(
       new AscendExecutable(std::move(queue), chip, program, limits));

@@ -18,7 +18,7 @@ class AscendExecutable final : public Executable {
   // `chip` is the device's profile, whose rules say what it has.
   static Result<std::unique_ptr<Executable>> load(std::unique_ptr<Queue> queue,
                                                   const ChipProfile& chip, const Program& program,
-                                                  std::vector<Weight> weights,
+                                                  const std::vector<Weight>& weights,
                                                   const ExecutionLimits& limits);
 
   Result<std::span<const float>> run(const Batch& batch) override;
