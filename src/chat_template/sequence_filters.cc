@@ -353,7 +353,7 @@ Result<Value> map_filter(Interpreter& interpreter, Value input, Arguments argume
   if (!attribute.is(Kind::missing)) {
     path = make_path(attribute, false);
     path.fallback = arguments.take("default");
-    LOTSE_TRY(bind_arguments("map", std::move(arguments), {}));
+    LOTSE_TRY(bind_arguments("map", arguments, {}));
   } else {
     filter = LOTSE_TRY(
         string_argument("map", LOTSE_TRY(take_first("map", arguments, "a filter argument"))));
