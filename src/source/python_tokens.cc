@@ -175,9 +175,7 @@ class Lexer {
         end = past_escape(end, frame.raw);
       } else if (!specification && (starts(end, "{{") || starts(end, "}}"))) {
         end += 2;
-      } else if (c == '{' && frames_.size() < kDeepestNesting) {
-        break;
-      } else if (c == '}' && specification) {
+      } else if ((c == '{' && frames_.size() < kDeepestNesting) || (c == '}' && specification)) {
         break;
       } else {
         ++end;

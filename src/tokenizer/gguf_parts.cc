@@ -244,7 +244,7 @@ class GgufReader {
       if (text.starts_with(kSentencePieceSpace)) {
         written = text.substr(kSentencePieceSpace.size());
       } else if (!marker) {
-        written = "##" + written;
+        written.insert(0, "##");
       }
       LOTSE_TRY(tokens.add(written, id, "GGUF: tokenizer.ggml.tokens"));
     }

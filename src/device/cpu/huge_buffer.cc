@@ -29,9 +29,9 @@ Result<HugeBuffer> HugeBuffer::allocate(int64_t bytes, const char* what) {
   }
   buffer.mapping_ = mapping;
   buffer.mapped_ = static_cast<size_t>(*padded);
-  const auto address = reinterpret_cast<uintptr_t>(mapping);
-  const auto mask = static_cast<uintptr_t>(alignment) - 1;
-  buffer.data_ = reinterpret_cast<std::byte*>((address + mask) & ~mask);
+  const auto beyond = reinterpret_cast<uintptr_t>(mapping) % static_cast<uintptr_t>(alignment);
+  const auto skipped = beyond == 0 ? 0 : static_cast<uintptr_t>(alignment) - beyond;
+  buffer.data_ = static_cast<std::byte*>(mapping) + skipped;
   buffer.size_ = bytes;
   // Only a hint: without huge pages everything works, a little slower.
   if (alignment == kHugePage) madvise(buffer.data_, static_cast<size_t>(bytes), MADV_HUGEPAGE);
