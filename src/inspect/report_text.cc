@@ -111,7 +111,10 @@ std::string conversion(const OperatorReport& op, const Storage& after, Notes& no
   if (chosen.changes == Support::Changes::kv) choose(after.kv);
   if (chosen.changes == Support::Changes::activations) choose(after.activation);
   if (chosen.changes == Support::Changes::weights) choose(op.format_after);
-  return explanation(chosen, notes) + ", then " + explanation(op.after, notes);
+  // One after the other: the order of operands, and so of footnotes, is the compiler's choice.
+  std::string text = explanation(chosen, notes);
+  text += ", then " + explanation(op.after, notes);
+  return text;
 }
 
 std::string operators_text(const TargetReport& report) {

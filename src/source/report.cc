@@ -178,7 +178,8 @@ std::string source_text(const SourceReport& report) {
                   counted(report.files_read, "source", "sources"),
                   format_bytes(static_cast<double>(report.bytes)), report.files_other,
                   report.target.empty() ? "" : "; target " + report.target);
-  text += findings_text(report, notes) + notes.list() + remarks_text(report);
+  text += findings_text(report, notes);
+  text += notes.list() + remarks_text(report);
   if (report.total.places() > 0) text += summary_text(report);
   return text + "\n" + source_verdict(report) + "\n";
 }
