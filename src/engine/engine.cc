@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/checked.h"
+#include "model/gguf_vocabulary.h"
 
 namespace lotse {
 namespace {
@@ -26,26 +27,6 @@ bool computes_in_f32(const Model& model) {
   });
 }
 
-GgufVocabulary tokenizer_parts(const GgufVocab& vocab) {
-  const auto narrow = [](std::optional<int64_t> id) {
-    return id ? std::optional(static_cast<int32_t>(*id)) : std::nullopt;
-  };
-  GgufVocabulary parts;
-  parts.model = vocab.model;
-  parts.pre = vocab.pre;
-  parts.tokens = vocab.tokens;
-  parts.scores = vocab.scores;
-  parts.types = vocab.token_types;
-  parts.merges = vocab.merges;
-  parts.bos = narrow(vocab.bos);
-  parts.eos = narrow(vocab.eos);
-  parts.unk = narrow(vocab.unk);
-  parts.add_bos = vocab.add_bos.value_or(vocab.model == "llama");
-  parts.add_eos = vocab.add_eos.value_or(false);
-  parts.add_space_prefix = vocab.add_space_prefix.value_or(true);
-  return parts;
-}
-
 }  // namespace
 
 const char* name(FinishReason reason) {
@@ -61,7 +42,7 @@ const char* name(FinishReason reason) {
 }
 
 Result<std::shared_ptr<const Tokenizer>> load_tokenizer(const Checkpoint& checkpoint) {
-  if (checkpoint.gguf_vocab) return Tokenizer::from_gguf(tokenizer_parts(*checkpoint.gguf_vocab));
+  if (checkpoint.gguf_vocab) return Tokenizer::from_gguf(gguf_vocabulary(*checkpoint.gguf_vocab));
   const fs::path directory = directory_of(checkpoint.path);
   if (!fs::exists(directory / "tokenizer.json")) return std::shared_ptr<const Tokenizer>();
   return Tokenizer::load(directory);

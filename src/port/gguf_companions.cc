@@ -1,6 +1,7 @@
 #include "port/gguf_companions.h"
 
 #include "base/json.h"
+#include "model/gguf_vocabulary.h"
 #include "tokenizer/gguf_files.h"
 
 namespace lotse {
@@ -8,23 +9,6 @@ namespace {
 
 std::optional<int32_t> narrow(std::optional<int64_t> id) {
   return id ? std::optional(static_cast<int32_t>(*id)) : std::nullopt;
-}
-
-GgufVocabulary vocabulary_of(const GgufVocab& vocab) {
-  GgufVocabulary vocabulary;
-  vocabulary.model = vocab.model;
-  vocabulary.pre = vocab.pre;
-  vocabulary.tokens = vocab.tokens;
-  vocabulary.scores = vocab.scores;
-  vocabulary.types = vocab.token_types;
-  vocabulary.merges = vocab.merges;
-  vocabulary.bos = narrow(vocab.bos);
-  vocabulary.eos = narrow(vocab.eos);
-  vocabulary.unk = narrow(vocab.unk);
-  vocabulary.add_bos = vocab.add_bos.value_or(vocab.model == "llama");
-  vocabulary.add_eos = vocab.add_eos.value_or(false);
-  vocabulary.add_space_prefix = vocab.add_space_prefix.value_or(true);
-  return vocabulary;
 }
 
 // Ends of a text that config.json, which has `eos` alone, does not name.
@@ -41,7 +25,7 @@ std::optional<std::string> generation_config(const GgufVocab& vocab) {
 }  // namespace
 
 Result<std::vector<Companion>> gguf_companions(const GgufVocab& vocab) {
-  auto files = tokenizer_files(vocabulary_of(vocab), {narrow(vocab.pad), vocab.chat_template});
+  auto files = tokenizer_files(gguf_vocabulary(vocab), {narrow(vocab.pad), vocab.chat_template});
   if (!files) {
     return fail(files.error().code, "{}; put the model's tokenizer.json beside the GGUF file",
                 files.error().message);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mmap.h"
 #include "checkpoint/gguf.h"
+#include "model/gguf_vocabulary.h"
 #include "tests/tokenizer/tokenizer_test_util.h"
 
 namespace lotse {
@@ -74,23 +75,7 @@ inline GgufVocabulary stored_vocabulary(const std::string& path) {
     ADD_FAILURE() << path << ": no vocabulary";
     return vocabulary;
   }
-  const GgufVocab& stored = *checkpoint->vocab;
-  const auto narrow = [](std::optional<int64_t> id) {
-    return id ? std::optional(static_cast<int32_t>(*id)) : std::nullopt;
-  };
-  vocabulary.model = stored.model;
-  vocabulary.pre = stored.pre;
-  vocabulary.tokens = stored.tokens;
-  vocabulary.scores = stored.scores;
-  vocabulary.types = stored.token_types;
-  vocabulary.merges = stored.merges;
-  vocabulary.bos = narrow(stored.bos);
-  vocabulary.eos = narrow(stored.eos);
-  vocabulary.unk = narrow(stored.unk);
-  vocabulary.add_bos = stored.add_bos.value_or(stored.model == "llama");
-  vocabulary.add_eos = stored.add_eos.value_or(false);
-  vocabulary.add_space_prefix = stored.add_space_prefix.value_or(true);
-  return vocabulary;
+  return gguf_vocabulary(*checkpoint->vocab);
 }
 
 // SentencePiece's kind: every token of `chars`, byte tokens if `bytes`, and up to `count` random
