@@ -76,6 +76,74 @@ TEST_F(Gated, GeGluOnEitherSide) {
   }
 }
 
+// An integer may differ from the exact quotient by a half and a few units of FLOAT.
+TEST_F(Gated, DequantSwigluQuantOfInt32Sums) {
+  char dynamic[] = "dynamic";
+  for (const Shape& dims : {Shape{1, 2}, Shape{5, 34}, Shape{2, 3, 518}}) {
+    for (const bool left : {true, false}) {
+      for (const bool extras : {false, true}) {
+        SCOPED_TRACE(testing::Message() << testing::PrintToString(dims) << left << extras);
+        const int64_t length = dims.back(), half = length / 2;
+        const Shape rows(dims.begin(), dims.end() - 1);
+        Shape halves = rows;
+        halves.push_back(half);
+        const Tensor x = Tensor::random(ACL_INT32, dims, 1, extras, -30000, 30000);
+        const Tensor weight = Tensor::random(ACL_FLOAT, {length}, 2, false, 1e-3, 2e-3);
+        const int64_t count = x.count() / length;
+        const Tensor token = Tensor::random(ACL_FLOAT, {count}, 3, false, 0.05, 0.1);
+        const Tensor bias = Tensor::random(ACL_FLOAT, {length}, 4);
+        const Tensor smooth = Tensor::random(ACL_FLOAT, {half}, 5, false, 0.5, 2);
+        const Tensor y = Tensor::output(ACL_INT8, halves, extras),
+                     scale = Tensor::output(ACL_FLOAT, rows);
+        const aclTensor* none = nullptr;
+        RUN(aclnnDequantSwigluQuant, x, weight, token, extras ? bias : none, extras ? smooth : none,
+            nullptr, nullptr, left, dynamic, y, scale);
+        const std::vector<double> q = y.fetch(), scales = scale.fetch();
+        for (int64_t r = 0; r < count; ++r) {
+          const auto input = [&](int64_t i) {
+            return x.values()[static_cast<size_t>(r * length + i)] * weight.at({i}) *
+                       token.at({r}) +
+                   (extras ? bias.at({i}) : 0);
+          };
+          std::vector<double> exact;
+          double largest = 0;
+          for (int64_t i = 0; i < half; ++i) {
+            const double a = input(i), b = input(i + half);
+            exact.push_back((left ? silu(a) * b : silu(b) * a) * (extras ? smooth.at({i}) : 1));
+            largest = std::max(largest, std::fabs(exact.back()));
+          }
+          EXPECT_NEAR(scales[static_cast<size_t>(r)], largest / 127, largest * 1e-8);
+          for (int64_t i = 0; i < half; ++i) {
+            EXPECT_NEAR(q[static_cast<size_t>(r * half + i)],
+                        exact[static_cast<size_t>(i)] * 127 / largest, 0.5 + 1e-3);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Gated, DequantSwigluQuantRefusals) {
+  char dynamic[] = "dynamic", fixed[] = "static";
+  const Tensor x = Tensor::random(ACL_INT32, {2, 6}, 1),
+               brain = Tensor::random(ACL_BF16, {2, 6}, 1);
+  const Tensor weight = Tensor::random(ACL_FLOAT, {6}, 2), scale = Tensor::output(ACL_FLOAT, {2});
+  const Tensor y = Tensor::output(ACL_INT8, {2, 3}), wide = Tensor::output(ACL_INT8, {2, 6});
+  const auto call = [&](const aclTensor* in, const aclTensor* w, char* mode, const aclTensor* out) {
+    return run(aclnnDequantSwigluQuantGetWorkspaceSize, aclnnDequantSwigluQuant, in, w, nullptr,
+               nullptr, nullptr, nullptr, nullptr, true, mode, out, scale);
+  };
+  EXPECT_EQ(call(x, weight, dynamic, y), 0) << recent_error();
+  EXPECT_EQ(call(brain, nullptr, dynamic, y), 0) << recent_error();
+  EXPECT_EQ(call(x, nullptr, dynamic, y), 161002);
+  EXPECT_THAT(recent_error(), testing::HasSubstr("scales of weights go with INT32"));
+  EXPECT_EQ(call(brain, weight, dynamic, y), 161002);
+  EXPECT_EQ(call(x, weight, fixed, y), 161002);
+  EXPECT_THAT(recent_error(), testing::HasSubstr("got static, but the emulator has dynamic only"));
+  EXPECT_EQ(call(x, weight, dynamic, wide), 161002);
+  EXPECT_THAT(recent_error(), testing::HasSubstr("INT8 [2, 6], expected shape [2, 3]"));
+}
+
 TEST_F(Gated, Refusals) {
   const Tensor x = Tensor::random(ACL_FLOAT, {2, 5}, 1), y = Tensor::output(ACL_FLOAT, {2, 2});
   const Tensor even = Tensor::random(ACL_FLOAT, {2, 4}, 1);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "aclnnop/matmul.h"
 #include "aclnnop/quant.h"
 #include "packed.h"
 #include "support.h"
@@ -153,6 +154,89 @@ TEST_F(QuantMatmul, FractalWeights) {
     RUN(aclnnQuantMatmulV4, a, weight, scale, nullptr, nullptr, nullptr, false, t2, out);
     expect_values(out, [&](const Shape& at) { return sum_of(a, b, at, false, t2); }, 0);
     aclDestroyTensor(weight);
+  }
+}
+
+// aclnnNpuFormatCast of [rows, columns] INT8; the result's tensor has the dims and strides given.
+struct FractalWeight {
+  FractalWeight(const Tensor& source, const Shape& dims, const Shape& strides) : memory(1 << 16) {
+    int64_t* storage = nullptr;
+    uint64_t rank = 0;
+    int format = 0;
+    EXPECT_EQ(aclnnNpuFormatCastCalculateSizeAndFormat(source, ACL_FORMAT_FRACTAL_NZ,
+                                                       source.dtype(), &storage, &rank, &format),
+              0)
+        << recent_error();
+    shape.assign(storage, storage + rank);
+    delete[] storage;
+    const Shape& plain = source.dims();
+    const auto make = [&](const Shape& view, const Shape& steps) {
+      return aclCreateTensor(view.data(), view.size(), source.dtype(),
+                             steps.empty() ? nullptr : steps.data(), 0,
+                             static_cast<aclFormat>(format), shape.data(), rank, memory.get());
+    };
+    aclTensor* whole = make(plain, {});
+    EXPECT_EQ(run(aclnnNpuFormatCastGetWorkspaceSize, aclnnNpuFormatCast, source, whole), 0)
+        << recent_error();
+    aclDestroyTensor(whole);
+    tensor = make(dims, strides);
+  }
+  ~FractalWeight() { aclDestroyTensor(tensor); }
+  FractalWeight(const FractalWeight&) = delete;
+  FractalWeight& operator=(const FractalWeight&) = delete;
+  Memory memory;
+  Shape shape;
+  aclTensor* tensor = nullptr;
+};
+
+TEST_F(QuantMatmul, WeightNzTakesCastWeightsOfBothOrders) {
+  const int64_t m = 3, k = 50, n = 70;
+  const Tensor a = integers(m, k, 1, false, false);
+  const Tensor scale = Tensor::random(ACL_FLOAT, {n}, 3, false, 1e-3, 2e-3);
+  const Tensor token = Tensor::random(ACL_FLOAT, {m}, 4, false, 1e-3, 2e-3);
+  for (const bool t2 : {false, true}) {
+    const Tensor b = integers(k, n, 2, t2, true);
+    const FractalWeight weight(b, b.dims(), {});
+    EXPECT_EQ(weight.shape, t2 ? Shape({2, 5, 16, 32}) : Shape({3, 4, 16, 32}));
+    const Tensor out = Tensor::output(ACL_BF16, {m, n}), sums = Tensor::output(ACL_INT32, {m, n});
+    RUN(aclnnQuantMatmulWeightNz, a, weight.tensor, token, scale, nullptr, nullptr, nullptr,
+        nullptr, nullptr, false, t2, 0, out);
+    const auto sum = [&](const Shape& at) { return sum_of(a, b, at, false, t2); };
+    expect_values(
+        out,
+        [&](const Shape& at) {
+          return rounded(ACL_BF16, scaled(sum(at), scale.at({at[1]}), token.at({at[0]})));
+        },
+        0);
+    RUN(aclnnQuantMatmulWeightNz, a, weight.tensor, nullptr, scale, nullptr, nullptr, nullptr,
+        nullptr, nullptr, false, t2, 0, sums);
+    expect_values(sums, sum, 0);
+    EXPECT_REFUSED(161002, "expected FRACTAL_NZ", aclnnQuantMatmulWeightNz, a, b, token, scale,
+                   nullptr, nullptr, nullptr, nullptr, nullptr, false, t2, 0, out);
+    const Tensor back = Tensor::output(ACL_INT8, b.dims(), true);
+    RUN(aclnnNpuFormatCast, weight.tensor, back);
+    EXPECT_EQ(back.fetch(), b.values());
+  }
+}
+
+TEST_F(QuantMatmul, WeightNzOfFloats) {
+  const int64_t m = 3, k = 33, n = 70;
+  for (const aclDataType dtype : {ACL_FLOAT16, ACL_BF16}) {
+    const Tensor a = Tensor::random(dtype, {m, k}, 1), b = Tensor::random(dtype, {n, k}, 2);
+    const FractalWeight weight(b, {k, n}, {1, k});
+    EXPECT_EQ(weight.shape, Shape({3, 5, 16, 16}));
+    const Tensor out = Tensor::output(dtype, {m, n});
+    RUN(aclnnMatmulWeightNz, a, weight.tensor, out, int8_t{0});
+    expect_values(
+        out,
+        [&](const Shape& at) {
+          double sum = 0;
+          for (int64_t i = 0; i < k; ++i) sum += a.at({at[0], i}) * b.at({at[1], i});
+          return sum;
+        },
+        1.01, 1e-4);
+    const Tensor plain = Tensor::random(dtype, {k, n}, 2);
+    EXPECT_REFUSED(161002, "expected FRACTAL_NZ", aclnnMatmulWeightNz, a, plain, out, int8_t{0});
   }
 }
 
@@ -337,6 +421,14 @@ TEST_F(WeightQuantMatmul, ConvertsWeightsToPackedInt4) {
     const Int4 packed(std::vector<int>(120), type, {5, type == ACL_INT4 ? 24 : 3});
     RUN(aclnnConvertWeightToINT4Pack, w, packed.tensor);
     EXPECT_EQ(packed.fetch(), w.values());
+  }
+  const Tensor wide = Tensor::random(ACL_INT32, {20, 128}, 2, false, -8, 7);
+  const auto storage = fractal_storage(wide.values(), 20, 128, 64);
+  for (const bool plain : {false, true}) {
+    const Int4 packed(std::vector<int>(storage.size()), plain ? ACL_INT4 : ACL_INT32,
+                      {20, plain ? 128 : 16}, {}, {2, 2, 16, plain ? 64 : 8});
+    RUN(aclnnConvertWeightToINT4Pack, wide, packed.tensor);
+    EXPECT_EQ(packed.fetch(), storage);
   }
   const Tensor odd = Tensor::random(ACL_INT32, {5, 12}, 2);
   const Int4 packed(std::vector<int>(60), ACL_INT4, {5, 12});

@@ -107,6 +107,64 @@ TEST_F(RmsNorm, OfASumNormalisesTheRoundedSum) {
   }
 }
 
+// The norm itself is within a few units of FLOAT, so that an integer may differ where the exact
+// number is that close to a half.
+void expect_quantised(const Tensor& y, const Tensor& scale, const Tensor& sum, const Tensor& gamma,
+                      const Tensor* smooth) {
+  const int64_t length = sum.dims().back();
+  const std::vector<double> q = y.fetch(), scales = scale.fetch();
+  for (int64_t r = 0; r < sum.count() / length; ++r) {
+    const double* x = sum.values().data() + r * length;
+    double squares = 0, largest = 0;
+    for (int64_t i = 0; i < length; ++i) squares += x[i] * x[i];
+    const double inverse = 1 / std::sqrt(squares / static_cast<double>(length) + kEpsilon);
+    std::vector<double> exact;
+    for (int64_t i = 0; i < length; ++i) {
+      exact.push_back(x[i] * inverse * gamma.at({i}) * (smooth == nullptr ? 1 : smooth->at({i})));
+      largest = std::max(largest, std::fabs(exact.back()));
+    }
+    EXPECT_NEAR(scales[static_cast<size_t>(r)], largest / 127, largest * 1e-8);
+    for (int64_t i = 0; i < length; ++i) {
+      EXPECT_NEAR(q[static_cast<size_t>(r * length + i)],
+                  exact[static_cast<size_t>(i)] * 127 / largest, 0.5 + 1e-4);
+    }
+  }
+}
+
+TEST_F(RmsNorm, OfASumQuantisesWithoutARoundingBefore) {
+  for (const aclDataType dtype : {ACL_FLOAT16, ACL_BF16}) {
+    for (const Shape& dims : {Shape{1, 8}, Shape{5, 67}, Shape{2, 3, 1031}}) {
+      for (const bool scattered : {false, true}) {
+        SCOPED_TRACE(testing::Message() << dtype << testing::PrintToString(dims) << scattered);
+        const Shape rows(dims.begin(), dims.end() - 1);
+        const Tensor a = Tensor::random(dtype, dims, 1, scattered),
+                     b = Tensor::random(dtype, dims, 2);
+        const Tensor gamma = Tensor::random(dtype, {dims.back()}, 3);
+        const Tensor smooth1 = Tensor::random(dtype, {dims.back()}, 4, false, 0.5, 2);
+        const Tensor smooth2 = Tensor::random(dtype, {dims.back()}, 5, false, 0.5, 2);
+        const Tensor y1 = Tensor::output(ACL_INT8, dims, scattered);
+        const Tensor y2 = Tensor::output(ACL_INT8, dims),
+                     x = Tensor::output(dtype, dims, scattered);
+        const Tensor scale1 = Tensor::output(ACL_FLOAT, rows),
+                     scale2 = Tensor::output(ACL_FLOAT, rows);
+        RUN(aclnnAddRmsNormDynamicQuant, a, b, gamma, nullptr, nullptr, kEpsilon, y1, y2, x, scale1,
+            scale2);
+        expect_values(x, [&](const Shape& at) { return a.at(at) + b.at(at); });
+        const Tensor sum(dtype, dims, x.fetch());
+        expect_quantised(y1, scale1, sum, gamma, nullptr);
+        RUN(aclnnAddRmsNormDynamicQuant, a, b, gamma, smooth1, smooth2, kEpsilon, y1, y2, x, scale1,
+            scale2);
+        expect_quantised(y1, scale1, sum, gamma, &smooth1);
+        expect_quantised(y2, scale2, sum, gamma, &smooth2);
+      }
+    }
+  }
+  const Tensor wide = Tensor::random(ACL_FLOAT, {2, 6}, 1), y = Tensor::output(ACL_INT8, {2, 6});
+  const Tensor scale = Tensor::output(ACL_FLOAT, {2});
+  EXPECT_REFUSED(161002, "argument x1: got FLOAT [2, 6]", aclnnAddRmsNormDynamicQuant, wide, wide,
+                 wide, nullptr, nullptr, kEpsilon, y, y, wide, scale, scale);
+}
+
 TEST_F(RmsNorm, Refusals) {
   const Tensor x = Tensor::random(ACL_FLOAT16, {2, 6}, 1), y = Tensor::output(ACL_FLOAT16, {2, 6});
   const Tensor gamma = Tensor::random(ACL_FLOAT16, {5}, 1), good = Tensor::random(ACL_BF16, {6}, 1);

@@ -22,6 +22,20 @@ aclnnStatus aclnnGeGluV3GetWorkspaceSize(const aclTensor* self, int64_t dim, int
 aclnnStatus aclnnGeGluV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                          aclrtStream stream);
 
+/* silu(one half) · other half of (x + integer bias) · weight scale · activation scale + floating
+ * bias, quantised by rows as aclnnDynamicQuant does, all in FLOAT. x: INT32 sums, or FLOAT16 or
+ * BF16 without scales. activateLeft: silu of the first half. quantModeOptional: "dynamic";
+ * quantScaleOptional: smoothing factors. */
+aclnnStatus aclnnDequantSwigluQuantGetWorkspaceSize(
+    const aclTensor* x, const aclTensor* weightScaleOptional,
+    const aclTensor* activationScaleOptional, const aclTensor* biasOptional,
+    const aclTensor* quantScaleOptional, const aclTensor* quantOffsetOptional,
+    const aclTensor* groupIndexOptional, bool activateLeft, char* quantModeOptional,
+    const aclTensor* yOut, const aclTensor* scaleOut, uint64_t* workspaceSize,
+    aclOpExecutor** executor);
+aclnnStatus aclnnDequantSwigluQuant(void* workspace, uint64_t workspaceSize,
+                                    aclOpExecutor* executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -20,6 +20,13 @@ aclnnStatus aclnnMmGetWorkspaceSize(const aclTensor* self, const aclTensor* mat2
 aclnnStatus aclnnMm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                     aclrtStream stream);
 
+/* mat2 in FRACTAL_NZ. */
+aclnnStatus aclnnMatmulWeightNzGetWorkspaceSize(const aclTensor* self, const aclTensor* mat2,
+                                                aclTensor* out, int8_t cubeMathType,
+                                                uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnMatmulWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                aclrtStream stream);
+
 aclnnStatus aclnnBatchMatMulGetWorkspaceSize(const aclTensor* self, const aclTensor* mat2,
                                              aclTensor* out, int8_t cubeMathType,
                                              uint64_t* workspaceSize, aclOpExecutor** executor);
@@ -40,6 +47,16 @@ aclnnStatus aclnnTransMatmulWeight(void* workspace, uint64_t workspaceSize, aclO
 /* One call: the count of elements of a weight of this shape in FRACTAL_NZ. */
 aclnnStatus aclnnCalculateMatmulWeightSizeV2(const aclIntArray* tensorShape, aclDataType dataType,
                                              uint64_t* weightTensorSize);
+
+/* Between ND (2) and FRACTAL_NZ (29), out of place. One call first tells the storage of the result;
+ * the caller frees dstShape with delete[]. additionalDtype: the tensor's own, or -1. */
+aclnnStatus aclnnNpuFormatCastCalculateSizeAndFormat(const aclTensor* srcTensor, int dstFormat,
+                                                     int additionalDtype, int64_t** dstShape,
+                                                     uint64_t* dstShapeSize, int* actualFormat);
+aclnnStatus aclnnNpuFormatCastGetWorkspaceSize(const aclTensor* srcTensor, aclTensor* dstTensor,
+                                               uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnNpuFormatCast(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                               aclrtStream stream);
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,17 @@ aclnnStatus aclnnAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor
 aclnnStatus aclnnAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                             aclrtStream stream);
 
+/* The norm of xOut = x1 + x2, quantised by rows as aclnnDynamicQuant does, without a rounding in
+ * between. y2Out and scale2Out are written where smoothScale2Optional is given. */
+aclnnStatus aclnnAddRmsNormDynamicQuantGetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma,
+    const aclTensor* smoothScale1Optional, const aclTensor* smoothScale2Optional, double epsilon,
+    const aclTensor* y1Out, const aclTensor* y2Out, const aclTensor* xOut,
+    const aclTensor* scale1Out, const aclTensor* scale2Out, uint64_t* workspaceSize,
+    aclOpExecutor** executor);
+aclnnStatus aclnnAddRmsNormDynamicQuant(void* workspace, uint64_t workspaceSize,
+                                        aclOpExecutor* executor, aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif

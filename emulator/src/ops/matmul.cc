@@ -1,4 +1,5 @@
-// aclnnMm, aclnnMatmul, aclnnBatchMatMul, aclnnMv: products of floats, summed in FP32.
+// aclnnMm, aclnnMatmul, aclnnMatmulWeightNz, aclnnBatchMatMul, aclnnMv: products of floats, summed
+// in FP32.
 #include "ops/matmul.h"
 
 #include "aclnnop/matmul.h"
@@ -118,6 +119,16 @@ ACLNN(aclnnMm, const aclTensor* self, const aclTensor* mat2, aclTensor* out, int
   const Arguments args = arguments(op, self, mat2, "mat2", out, cubeMathType);
   op.expect_rank(args.a, 2, 2);
   op.expect_rank(args.b, 2, 2);
+  product(op, args);
+} ACLNN_END
+ACLNN(aclnnMatmulWeightNz, const aclTensor* self, const aclTensor* mat2, aclTensor* out, int8_t cubeMathType) {
+  op.require(soc().dtypes.contains(ACL_BF16), "{} has no such operator", soc().name);
+  Arguments args{op.in("self", self, kHalf), op.in("mat2", mat2, kHalf, Layout::any), op.out("out", out, kHalf), InputRounding::none};
+  op.expect_rank(args.a, 2, 2);
+  op.expect_rank(args.b, 2, 2);
+  op.require(args.b.desc().is_fractal(), "{}, expected FRACTAL_NZ", args.b.text());
+  for (const Tensor& tensor : {args.b, args.out}) op.expect_dtype(tensor, args.a.dtype());
+  args.rounding = input_rounding(op, cubeMathType, args.a.dtype());
   product(op, args);
 } ACLNN_END
 ACLNN(aclnnBatchMatMul, const aclTensor* self, const aclTensor* mat2, aclTensor* out, int8_t cubeMathType) {

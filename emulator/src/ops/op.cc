@@ -76,8 +76,8 @@ Tensor Op::optional_in(const char* argument, const aclTensor* tensor, DtypeSet t
   return tensor == nullptr ? Tensor() : in(argument, tensor, types);
 }
 
-Tensor Op::out(const char* argument, const aclTensor* tensor, DtypeSet types) {
-  return add(argument, tensor, types, false, true, Layout::strided);
+Tensor Op::out(const char* argument, const aclTensor* tensor, DtypeSet types, Layout layout) {
+  return add(argument, tensor, types, false, true, layout);
 }
 
 Tensor Op::optional_out(const char* argument, const aclTensor* tensor, DtypeSet types) {

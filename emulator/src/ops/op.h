@@ -62,7 +62,8 @@ class Op {
   Tensor in(const char* argument, const aclTensor* tensor, DtypeSet types,
             Layout layout = Layout::strided);
   Tensor optional_in(const char* argument, const aclTensor* tensor, DtypeSet types);
-  Tensor out(const char* argument, const aclTensor* tensor, DtypeSet types);
+  Tensor out(const char* argument, const aclTensor* tensor, DtypeSet types,
+             Layout layout = Layout::strided);
   Tensor optional_out(const char* argument, const aclTensor* tensor, DtypeSet types);
   Tensor in_out(const char* argument, const aclTensor* tensor, DtypeSet types);
   std::vector<Tensor> in_list(const char* argument, const aclTensorList* list, DtypeSet types);

@@ -1,4 +1,4 @@
-// aclnnQuantMatmulV3 and V4: exact integer products with scales.
+// aclnnQuantMatmulV3, V4 and WeightNz: exact integer products with scales.
 #include <cmath>
 #include <vector>
 
@@ -72,7 +72,7 @@ void check_types(Op& op, const QuantMatmul& q) {
              names_of(scales),
              scales == kPackedScale ? ", which aclnnTransQuantParamV2 makes" : "");
   op.require(!per_token || out == ACL_BF16 || out == ACL_FLOAT16,
-             "argument pertokenScaleOptional: {} results have no scale for each token",
+             "{}: {} results have no scale for each token", per_token ? q.token_scale.text() : "",
              name_of(out));
   if (q.bias.present()) {
     op.require(biases.contains(q.bias.dtype()), "{}, but these results take a bias of {}",
@@ -235,6 +235,23 @@ ACLNN(aclnnQuantMatmulV3, const aclTensor* x1, const aclTensor* x2, const aclTen
   q.out = op.out("out", out, {ACL_FLOAT16, ACL_BF16, ACL_INT8});
   q.transpose1 = transposeX1;
   q.transpose2 = transposeX2;
+  describe(op, q);
+} ACLNN_END
+ACLNN(aclnnQuantMatmulWeightNz, const aclTensor* x1, const aclTensor* x2, const aclTensor* x1Scale, const aclTensor* x2Scale, const aclTensor* yScale, const aclTensor* x1Offset, const aclTensor* x2Offset, const aclTensor* yOffset, const aclTensor* bias, bool transposeX1, bool transposeX2, int64_t groupSize, aclTensor* out) {
+  constexpr DtypeSet kScales = kPackedScale | DtypeSet{ACL_FLOAT, ACL_BF16};
+  op.require(yScale == nullptr && x1Offset == nullptr && yOffset == nullptr, "arguments yScale, x1Offset and yOffset are reserved and must be null");
+  op.require(groupSize == 0, "argument groupSize: got {}, expected 0", groupSize);
+  QuantMatmul q;
+  q.x1 = op.in("x1", x1, {ACL_INT8});
+  q.x2 = op.in("x2", x2, {ACL_INT8}, Layout::any);
+  q.scale = op.in("x2Scale", x2Scale, kScales);
+  q.offset = op.optional_in("x2Offset", x2Offset, {ACL_FLOAT});
+  q.token_scale = op.optional_in("x1Scale", x1Scale, {ACL_FLOAT});
+  q.bias = op.optional_in("bias", bias, {ACL_INT32, ACL_BF16, ACL_FLOAT16, ACL_FLOAT});
+  q.out = op.out("out", out, {ACL_FLOAT16, ACL_BF16, ACL_INT8, ACL_INT32});
+  q.transpose1 = transposeX1;
+  q.transpose2 = transposeX2;
+  op.require(q.x2.desc().is_fractal(), "{}, expected FRACTAL_NZ", q.x2.text());
   describe(op, q);
 } ACLNN_END
 // clang-format on

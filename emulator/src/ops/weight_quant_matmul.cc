@@ -4,6 +4,7 @@
 
 #include "aclnnop/quant_matmul.h"
 #include "ops/dequantise.h"
+#include "ops/fractal.h"
 #include "ops/int4.h"
 #include "ops/matmul.h"
 #include "ops/quant.h"
@@ -167,17 +168,24 @@ ACLNN(aclnnWeightQuantBatchMatmulV3, const aclTensor* x, const aclTensor* weight
   describe(op, x, weight, antiquantScale, antiquantOffsetOptional, quantScaleOptional, quantOffsetOptional, biasOptional, antiquantGroupSize, y);
 } ACLNN_END
 ACLNN(aclnnConvertWeightToINT4Pack, const aclTensor* weight, aclTensor* weightInt4Pack) {
-  const Tensor from = op.in("weight", weight, {ACL_INT32}), to = op.out("weightInt4Pack", weightInt4Pack, {ACL_INT4, ACL_INT32});
+  const Tensor from = op.in("weight", weight, {ACL_INT32}), to = op.out("weightInt4Pack", weightInt4Pack, {ACL_INT4, ACL_INT32}, Layout::any);
   op.expect_rank(from, 2, 3);
   expect_packed(op, to);
   op.require(unpacked_dims(to) == from.dims(), "{}, expected {} elements of INT4", to.text(), text_of(from.dims()));
   op.require(from.dims().back() % 8 == 0, "{}, whose last dimension is no multiple of 8", from.text());
+  const Dims storage = fractal_storage(to.dims(), to.dtype());
+  const bool fractal = to.desc().format == ACL_FORMAT_FRACTAL_NZ;
+  op.require(!fractal || to.desc().storage == storage, "{}, expected storage of shape {}", to.text(), text_of(storage));
+  const Tensor memory = fractal ? fractal_memory(to, storage) : Tensor();
   op.compute([=] {
-    const std::vector<int32_t> values = read<int32_t>(from.view());
-    for (const int32_t value : values) {
+    const View view = from.view();
+    for (const int32_t value : read<int32_t>(view)) {
       if (value < -8 || value > 7) fail(kVectorFault, "argument weight: it holds {}, but INT4 ends at -8 and 7", value);
     }
-    write<int32_t>(unpacked_view(to), values);
+    if (!fractal) return write<int32_t>(unpacked_view(to), read<int32_t>(view));
+    // In units of INT4, a block has 64 columns whatever the type that packs them.
+    const View flat = to.dtype() == ACL_INT32 ? memory.view().as_int4() : memory.view();
+    write_fractal(flat, fractal_storage(from.dims(), ACL_INT4), from.dims(), [&](int64_t row, float* values) { view.load_row(row, values); });
   });
 } ACLNN_END
 // clang-format on
