@@ -38,7 +38,7 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue
   std::unique_ptr<AscendExecutable> executable(
       new AscendExecutable(std::move(queue), chip, program, limits));
   LOTSE_TRY(executable->check_rules(weights, chip));
-  LOTSE_TRY(executable->prepare_weights(weights));
+  LOTSE_TRY(executable->prepare_weights(weights, chip));
   LOTSE_TRY(executable->prepare_ropes());
   LOTSE_TRY(executable->allocate());
   return executable;
@@ -76,11 +76,13 @@ Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
   return {};
 }
 
-Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights) {
+Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights,
+                                               const ChipProfile& chip) {
+  const Preparation preparation{context_.half, prefers_fractal_nz(has_matmul(chip, "bf16"))};
   for (size_t i = 0; i < weights.size(); ++i) {
     const WeightDecl& decl = program_.weights[i];
     weights_.push_back(LOTSE_TRY(is_matrix(decl)
-                                     ? prepare_weight(*queue_, decl, weights[i], context_.half)
+                                     ? prepare_weight(*queue_, decl, weights[i], preparation)
                                      : prepare_vector(*queue_, decl, weights[i], activations_)));
   }
   return {};

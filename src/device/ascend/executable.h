@@ -52,7 +52,7 @@ class AscendExecutable final : public Executable {
   }
 
   Result<void> check_rules(const std::vector<Weight>& weights, const ChipProfile& chip);
-  Result<void> prepare_weights(const std::vector<Weight>& weights);
+  Result<void> prepare_weights(const std::vector<Weight>& weights, const ChipProfile& chip);
   Result<void> prepare_ropes();
   Result<RopeVariant> make_variant(RopeId table, bool interleaved);
   Result<void> allocate();

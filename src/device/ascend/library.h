@@ -27,6 +27,9 @@ class Symbols {
   std::vector<std::string> missing_;
 };
 
+// Optional: toolkits before the one that brought it are used without.
+enum class Presence : uint8_t { required, optional };
+
 template <class Signature>
 class Function;
 
@@ -35,8 +38,10 @@ class Function;
 template <class R, class... Args>
 class Function<R(Args...)> {
  public:
-  Function(Symbols& symbols, const char* name)
-      : pointer_(reinterpret_cast<R (*)(Args...)>(symbols.find(name))) {}
+  Function(Symbols& symbols, const std::string& name, Presence presence = Presence::required)
+      : pointer_(reinterpret_cast<R (*)(Args...)>(
+            presence == Presence::required ? symbols.find(name) : symbols.find_optional(name))) {}
+  bool exists() const { return pointer_ != nullptr; }
   R operator()(std::type_identity_t<Args>... args) const { return pointer_(args...); }
 
  private:
@@ -47,12 +52,13 @@ class Function<R(Args...)> {
 template <class... Args>
 class Operator {
  public:
-  Operator(Symbols& symbols, const char* name)
+  Operator(Symbols& symbols, const char* name, Presence presence = Presence::required)
       : name_(name),
-        prepare_(symbols, (std::string(name) + "GetWorkspaceSize").c_str()),
-        launch_(symbols, name) {}
+        prepare_(symbols, std::string(name) + "GetWorkspaceSize", presence),
+        launch_(symbols, name, presence) {}
 
   const char* name() const { return name_; }
+  bool exists() const { return prepare_.exists() && launch_.exists(); }
   AclStatus prepare(Args... args, uint64_t* bytes, AclExecutor** executor) const {
     return prepare_(args..., bytes, executor);
   }
@@ -142,6 +148,14 @@ struct Library {
   Operator<T, T, T, T, T, T, bool, bool, T> quant_matmul{symbols, "aclnnQuantMatmulV4"};
   Operator<T, T, T, T, T, T, T, int, T> weight_quant_matmul{symbols,
                                                             "aclnnWeightQuantBatchMatmulV2"};
+  // Weights in FRACTAL_NZ.
+  Function<AclStatus(T, int, int, int64_t**, uint64_t*, int*)> format_cast_shape{
+      symbols, "aclnnNpuFormatCastCalculateSizeAndFormat", Presence::optional};
+  Operator<T, T> format_cast{symbols, "aclnnNpuFormatCast", Presence::optional};
+  Operator<T, T> pack_int4{symbols, "aclnnConvertWeightToINT4Pack", Presence::optional};
+  Operator<T, T, T, int8_t> matmul_nz{symbols, "aclnnMatmulWeightNz", Presence::optional};
+  Operator<T, T, T, T, T, T, T, T, T, bool, bool, int64_t, T> quant_matmul_nz{
+      symbols, "aclnnQuantMatmulWeightNz", Presence::optional};
   Operator<T, const AclTensorList*, const AclTensorList*, T, T, IntArray, IntArray, T, T, T, T, T,
            T, T, T, T, T, T, T, T, T, T, T, IntArray, int64_t, double, int64_t, int64_t, char*,
            int64_t, int64_t, int64_t, int64_t, int64_t, bool, int64_t, int64_t, T, T>

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "device/ascend/fractal.h"
+
 namespace lotse::ascend {
 namespace {
 
@@ -14,33 +16,28 @@ bool is_dense(const View& view) {
   return true;
 }
 
-// The quantised products take 65,535 output features; a multiple of 64 below keeps rows aligned.
-constexpr int64_t kMaxQuantisedRows = 65'472;
-
 bool is_quantised(WeightFormat format) {
   return format == WeightFormat::w8a8 || format == WeightFormat::w4a16;
 }
 
-AclType plain_type(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::f16:
-      return AclType::f16;
-    case WeightFormat::bf16:
-      return AclType::bf16;
-    default:
-      return AclType::f32;
+// Rows [first, first + rows) of a row-major segment, or all of one in FRACTAL_NZ, as stored.
+View stored_rows(const Segment& weight, int64_t first, int64_t rows) {
+  const AclType type = stored_type(weight.format);
+  if (!weight.is_fractal()) {
+    return View::dense(weight.data.data(), type, {weight.rows, weight.columns}).rows(first, rows);
   }
+  LOTSE_CHECK(first == 0 && rows == weight.rows);
+  return fractal_view(weight.data, type, weight.rows, weight.columns, weight.storage);
 }
 
 Result<void> plain_matmul(Context& context, const View& in, const Segment& weight, int64_t first,
                           int64_t rows, const View& out) {
-  const View matrix =
-      View::dense(weight.data.data(), plain_type(weight.format), {weight.rows, weight.columns})
-          .rows(first, rows);
+  const View matrix = stored_rows(weight, first, rows);
   const View transposed = matrix.as({weight.columns, rows}, {1, weight.columns});
   Queue& queue = context.queue;
-  return queue.run(queue.library().matmul, queue.tensor(in), queue.tensor(transposed),
-                   queue.tensor(out), context.cube_math);
+  const Library& library = queue.library();
+  return queue.run(weight.is_fractal() ? library.matmul_nz : library.matmul, queue.tensor(in),
+                   queue.tensor(transposed), queue.tensor(out), context.cube_math);
 }
 
 // Ascend's quantised matmul: int8 by int8 into int32, then the weight's and the token's scale.
@@ -53,10 +50,14 @@ Result<void> int8_matmul(Context& context, const View& in, const Segment& weight
   const View scales = LOTSE_TRY(context.scratch.view(Slot::token_scales, AclType::f32, {tokens}));
   LOTSE_TRY(queue.run(library.dynamic_quant, queue.tensor(in), nullptr, queue.tensor(quantised),
                       queue.tensor(scales)));
-  const View matrix =
-      View::dense(weight.data.data(), AclType::i8, {weight.rows, weight.columns}).rows(first, rows);
+  const View matrix = stored_rows(weight, first, rows);
   const View row_scales =
       View::dense(weight.scales.data(), AclType::f32, {weight.rows}).rows(first, rows);
+  if (weight.is_fractal()) {
+    return queue.run(library.quant_matmul_nz, queue.tensor(quantised), queue.tensor(matrix),
+                     queue.tensor(scales), queue.tensor(row_scales), nullptr, nullptr, nullptr,
+                     nullptr, nullptr, false, true, 0, queue.tensor(out));
+  }
   return queue.run(library.quant_matmul, queue.tensor(quantised), queue.tensor(matrix),
                    queue.tensor(row_scales), nullptr, queue.tensor(scales), nullptr, false, true,
                    queue.tensor(out));
@@ -66,13 +67,18 @@ Result<void> int4_matmul(Context& context, const View& in, const Segment& weight
                          int64_t rows, const View& out) {
   Queue& queue = context.queue;
   const int64_t groups = weight.columns / weight.group;
-  const View matrix = View::dense(weight.data.data(), AclType::i4, {weight.columns, weight.rows})
-                          .as({weight.columns, rows}, {weight.rows, 1}, first);
+  const int64_t group = groups == 1 ? 0 : weight.group;  // 0: a scale for a whole column
+  // Stored as [columns, rows].
+  const View matrix =
+      weight.is_fractal()
+          ? fractal_view(weight.data, AclType::i4, weight.columns, weight.rows, weight.storage)
+          : View::dense(weight.data.data(), AclType::i4, {weight.columns, weight.rows})
+                .as({weight.columns, rows}, {weight.rows, 1}, first);
   const View scales = View::dense(weight.scales.data(), context.half, {groups, weight.rows})
                           .as({groups, rows}, {weight.rows, 1}, first);
   return queue.run(queue.library().weight_quant_matmul, queue.tensor(in), queue.tensor(matrix),
                    queue.tensor(scales), nullptr, nullptr, nullptr, nullptr,
-                   static_cast<int>(weight.group), queue.tensor(out));
+                   static_cast<int>(group), queue.tensor(out));
 }
 
 }  // namespace
@@ -99,7 +105,7 @@ Result<View> converted(Context& context, const View& in, AclType type, Slot slot
 
 Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
                     int64_t rows, const View& out) {
-  const AclType type = is_quantised(weight.format) ? context.half : plain_type(weight.format);
+  const AclType type = is_quantised(weight.format) ? context.half : stored_type(weight.format);
   const View x = LOTSE_TRY(converted(context, in, type, Slot::cast_in));
   const bool is_direct = out.type == type && is_dense(out);
   const View y =

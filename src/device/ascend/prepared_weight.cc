@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "base/environment.h"
 #include "base/float_types.h"
+#include "device/ascend/fractal.h"
 
 namespace lotse::ascend {
 namespace {
@@ -68,55 +70,167 @@ Result<Buffer> upload_stacked(const Queue& queue, std::span<const WeightPart> pa
   return buffer;
 }
 
-Result<Segment> make_int4_segment(const Queue& queue, const WeightDecl& decl,
-                                  std::span<const WeightPart> parts, Segment segment,
-                                  AclType half) {
-  if (segment.columns % segment.group != 0 || segment.rows % 8 != 0) {
+// The numbers of rows [first, first + count) as [columns, count].
+void unpack_int4(std::span<const WeightPart> parts, int64_t first, int64_t count,
+                 std::span<int32_t> values) {
+  int64_t start = 0;
+  for (const WeightPart& part : parts) {
+    const int64_t begin = std::max(first, start);
+    const int64_t end = std::min(first + count, start + part.rows);
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t k = 0; k < part.columns; ++k) {
+        const int bits = nibble(part, r - start, k);
+        values[at(k * count + r - first)] = bits >= 8 ? bits - 16 : bits;
+      }
+    }
+    start += part.rows;
+  }
+}
+
+// Numbers of `columns` [first, first + count) of a matrix [rows, width].
+std::vector<float> columns_of(std::span<const float> matrix, int64_t rows, int64_t width,
+                              int64_t first, int64_t count) {
+  std::vector<float> out;
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto row = matrix.subspan(at(r * width + first), at(count));
+    out.insert(out.end(), row.begin(), row.end());
+  }
+  return out;
+}
+
+Result<void> check_format(const WeightDecl& decl, const Segment& segment, AclType half) {
+  if (segment.format == WeightFormat::w4a8) {
+    return fail(ErrorCode::unsupported,
+                "{}: W4A8 weights are not run on Ascend devices yet; `lotse port` to w4a16 or w8a8",
+                decl.sources.front());
+  }
+  if (segment.format == WeightFormat::bf16 && half != AclType::bf16) {
+    return fail(ErrorCode::unsupported,
+                "{}: BF16 weights, and this device has no BF16; `lotse port --target ascend-310p` "
+                "converts them",
+                decl.sources.front());
+  }
+  const bool is_int4 = segment.format == WeightFormat::w4a16;
+  if (is_int4 && (segment.columns % segment.group != 0 || segment.rows % 8 != 0)) {
     return fail(
         ErrorCode::unsupported,
         "{}: W4A16 weight of {} x {} in groups of {}: an Ascend device needs whole groups and "
         "rows in multiples of 8; `lotse port --quant w8a8` has no such limit",
         decl.sources.front(), segment.rows, segment.columns, segment.group);
   }
-  const int64_t groups = segment.columns / segment.group;
-  segment.data =
-      LOTSE_TRY(queue.upload(transposed_int4(parts, segment.rows, segment.columns), "weights"));
-  segment.scales = LOTSE_TRY(queue.upload(
-      encode(transposed_scales(parts, segment.rows, groups), half), "scales of weights"));
+  return {};
+}
+
+// What the products of each format document of FRACTAL_NZ. Tables are looked up by row, experts
+// taken by rows, so that both stay row-major.
+bool takes_fractal(const Library& library, const WeightDecl& decl, const Segment& segment) {
+  if (decl.role != WeightRole::matrix || segment.rows == 1 || segment.columns == 1) return false;
+  switch (segment.format) {
+    case WeightFormat::f16:
+    case WeightFormat::bf16:
+      return library.format_cast.exists() && library.matmul_nz.exists();
+    case WeightFormat::w8a8:
+      return library.format_cast.exists() && library.quant_matmul_nz.exists();
+    case WeightFormat::w4a16:
+      return library.pack_int4.exists() && (segment.group == 64 || segment.group == 128) &&
+             segment.group < segment.columns && segment.rows % 64 == 0;
+    default:
+      return false;
+  }
+}
+
+Result<Segment> make_row_major(const Queue& queue, std::span<const WeightPart> parts,
+                               Segment segment, AclType half) {
+  if (segment.format == WeightFormat::w4a16) {
+    const int64_t groups = segment.columns / segment.group;
+    segment.data =
+        LOTSE_TRY(queue.upload(transposed_int4(parts, segment.rows, segment.columns), "weights"));
+    segment.scales = LOTSE_TRY(queue.upload(
+        encode(transposed_scales(parts, segment.rows, groups), half), "scales of weights"));
+    return segment;
+  }
+  segment.data = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::data, "weights"));
+  if (segment.format == WeightFormat::w8a8) {
+    segment.scales = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::scales, "scales"));
+  }
   return segment;
 }
 
-Result<Segment> make_segment(const Queue& queue, const WeightDecl& decl,
-                             std::span<const WeightPart> parts, AclType half) {
-  Segment segment;
-  segment.format = parts.front().format;
-  segment.columns = parts.front().columns;
-  segment.group = parts.front().group;
-  for (const WeightPart& part : parts) segment.rows += part.rows;
-  switch (segment.format) {
-    case WeightFormat::w4a16:
-      return make_int4_segment(queue, decl, parts, std::move(segment), half);
-    case WeightFormat::w4a8:
-      return fail(
-          ErrorCode::unsupported,
-          "{}: W4A8 weights are not run on Ascend devices yet; `lotse port` to w4a16 or w8a8",
-          decl.sources.front());
-    case WeightFormat::bf16:
-      if (half != AclType::bf16) {
-        return fail(ErrorCode::unsupported,
-                    "{}: BF16 weights, and this device has no BF16; `lotse port --target "
-                    "ascend-310p` converts them",
-                    decl.sources.front());
-      }
-      break;
-    case WeightFormat::w8a8:
-      segment.scales = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::scales, "scales"));
-      break;
-    default:
-      break;
+// Segments of at most kMaxQuantisedRows.
+Result<std::vector<Segment>> make_int4_fractal(Queue& queue, std::span<const WeightPart> parts,
+                                               const Segment& whole, AclType half) {
+  const int64_t groups = whole.columns / whole.group;
+  const std::vector<float> scales = transposed_scales(parts, whole.rows, groups);
+  std::vector<Segment> segments;
+  for (int64_t begin = 0; begin < whole.rows; begin += kMaxQuantisedRows) {
+    Segment segment{whole.format,
+                    std::min(kMaxQuantisedRows, whole.rows - begin),
+                    whole.columns,
+                    whole.group,
+                    {},
+                    {},
+                    {}};
+    Fractal made =
+        LOTSE_TRY(pack_int4_fractal(queue, segment.rows, segment.columns,
+                                    [&](int64_t first, int64_t count, std::span<int32_t> values) {
+                                      unpack_int4(parts, begin + first, count, values);
+                                    }));
+    segment.data = std::move(made.data);
+    segment.storage = std::move(made.storage);
+    segment.scales = LOTSE_TRY(queue.upload(
+        encode(columns_of(scales, groups, whole.rows, begin, segment.rows), half), "scales"));
+    segments.push_back(std::move(segment));
   }
-  segment.data = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::data, "weights"));
-  return segment;
+  return segments;
+}
+
+// The same of formats that aclnnNpuFormatCast takes; row-major on the device first.
+Result<std::vector<Segment>> make_fractal(Queue& queue, std::span<const WeightPart> parts,
+                                          const Segment& whole) {
+  const bool is_int8 = whole.format == WeightFormat::w8a8;
+  const Buffer staged = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::data, "weights"));
+  std::vector<float> scales;
+  for (const WeightPart& part : parts) {
+    if (!is_int8) break;
+    const auto values = part.scales.as<float>();
+    scales.insert(scales.end(), values.begin(), values.end());
+  }
+  const AclType type = stored_type(whole.format);
+  const int64_t most = is_int8 ? kMaxQuantisedRows : whole.rows;
+  std::vector<Segment> segments;
+  for (int64_t begin = 0; begin < whole.rows; begin += most) {
+    Segment segment{whole.format, std::min(most, whole.rows - begin), whole.columns, 0, {}, {}, {}};
+    Fractal made = LOTSE_TRY(
+        cast_to_fractal(queue, View::dense(staged.data() + bytes_of(type, begin * whole.columns),
+                                           type, {segment.rows, segment.columns})));
+    segment.data = std::move(made.data);
+    segment.storage = std::move(made.storage);
+    if (is_int8) {
+      const auto part = std::span(scales).subspan(at(begin), at(segment.rows));
+      segment.scales = LOTSE_TRY(queue.upload(std::as_bytes(part), "scales"));
+    }
+    segments.push_back(std::move(segment));
+  }
+  return segments;
+}
+
+Result<std::vector<Segment>> make_segments(Queue& queue, const WeightDecl& decl,
+                                           std::span<const WeightPart> parts,
+                                           const Preparation& preparation) {
+  Segment whole;
+  whole.format = parts.front().format;
+  whole.columns = parts.front().columns;
+  whole.group = parts.front().group;
+  for (const WeightPart& part : parts) whole.rows += part.rows;
+  LOTSE_TRY(check_format(decl, whole, preparation.half));
+  if (preparation.fractal_nz && takes_fractal(queue.library(), decl, whole)) {
+    return whole.format == WeightFormat::w4a16
+               ? make_int4_fractal(queue, parts, whole, preparation.half)
+               : make_fractal(queue, parts, whole);
+  }
+  std::vector<Segment> segments;
+  segments.push_back(LOTSE_TRY(make_row_major(queue, parts, std::move(whole), preparation.half)));
+  return segments;
 }
 
 }  // namespace
@@ -127,8 +241,27 @@ int64_t PreparedWeight::bytes() const {
   return total;
 }
 
-Result<PreparedWeight> prepare_weight(const Queue& queue, const WeightDecl& decl,
-                                      const Weight& weight, AclType half) {
+AclType stored_type(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::f32:
+      return AclType::f32;
+    case WeightFormat::f16:
+      return AclType::f16;
+    case WeightFormat::bf16:
+      return AclType::bf16;
+    case WeightFormat::w8a8:
+      return AclType::i8;
+    default:
+      return AclType::i4;
+  }
+}
+
+bool prefers_fractal_nz(bool chip_has_bf16) {
+  return chip_has_bf16 && environment("LOTSE_ASCEND_WEIGHTS") != "nd";
+}
+
+Result<PreparedWeight> prepare_weight(Queue& queue, const WeightDecl& decl, const Weight& weight,
+                                      const Preparation& preparation) {
   PreparedWeight prepared;
   const std::span<const WeightPart> parts(weight.parts);
   for (size_t begin = 0; begin < parts.size();) {
@@ -137,8 +270,10 @@ Result<PreparedWeight> prepare_weight(const Queue& queue, const WeightDecl& decl
            parts[end].group == parts[begin].group) {
       ++end;
     }
-    prepared.segments.push_back(
-        LOTSE_TRY(make_segment(queue, decl, parts.subspan(begin, end - begin), half)));
+    for (Segment& segment :
+         LOTSE_TRY(make_segments(queue, decl, parts.subspan(begin, end - begin), preparation))) {
+      prepared.segments.push_back(std::move(segment));
+    }
     begin = end;
   }
   return prepared;

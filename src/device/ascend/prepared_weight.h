@@ -14,14 +14,21 @@ namespace lotse::ascend {
 //   f32, f16, bf16: data [rows, columns] of that type.
 //   w8a8: data i8 [rows, columns], scales f32 [rows].
 //   w4a16: data i4 [columns, rows], scales of the device's half type [columns / group, rows].
+// Data is row-major, or such a matrix in FRACTAL_NZ, of which a product takes all rows.
 struct Segment {
   WeightFormat format = WeightFormat::f32;
   int64_t rows = 0;
   int64_t columns = 0;
   int64_t group = 0;
+  std::vector<int64_t> storage;  // of FRACTAL_NZ: the shape that memory has; empty for row-major
   Buffer data;
   Buffer scales;
+
+  bool is_fractal() const { return !storage.empty(); }
 };
+
+// The quantised products take 65,535 output features; a multiple of 64 below keeps rows aligned.
+inline constexpr int64_t kMaxQuantisedRows = 65'472;
 
 struct PreparedWeight {
   std::vector<Segment> segments;  // of a matrix or table, stacked along rows; experts follow each
@@ -30,11 +37,25 @@ struct PreparedWeight {
   int64_t bytes() const;
 };
 
-// Adjacent parts of one format become one segment. `half` is the type that int4 weights are
-// computed with. Errors: unsupported names weight, format and what to do; limit when memory is
-// short.
-Result<PreparedWeight> prepare_weight(const Queue& queue, const WeightDecl& decl,
-                                      const Weight& weight, AclType half);
+// The type of a segment's data.
+AclType stored_type(WeightFormat format);
+
+// How weights are prepared on a device.
+struct Preparation {
+  AclType half;     // the type that int4 weights are computed with
+  bool fractal_nz;  // whether the device has FRACTAL_NZ
+};
+
+// Whether weights go into FRACTAL_NZ: on chips with BF16 (aclnnNpuFormatCast is for those), unless
+// LOTSE_ASCEND_WEIGHTS is "nd".
+bool prefers_fractal_nz(bool chip_has_bf16);
+
+// Adjacent parts of one format become one segment; in FRACTAL_NZ where device and shape allow it,
+// several where a quantised product would not take all rows. Beyond what stays, the device holds
+// one matrix more at a time. Errors: unsupported names weight, format and what to do; limit when
+// memory is short.
+Result<PreparedWeight> prepare_weight(Queue& queue, const WeightDecl& decl, const Weight& weight,
+                                      const Preparation& preparation);
 
 // A vector with its offset added, rounded to `type`.
 Result<PreparedWeight> prepare_vector(const Queue& queue, const WeightDecl& decl,

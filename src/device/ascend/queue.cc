@@ -41,13 +41,21 @@ int64_t bytes_of(AclType type, int64_t elements) {
 
 View View::dense(void* data, AclType type, std::vector<int64_t> shape) {
   std::vector<int64_t> strides = dense_strides(shape);
-  return {
-      static_cast<std::byte*>(data), type, std::move(shape), std::move(strides), 0, AclFormat::nd};
+  View view;
+  view.data = static_cast<std::byte*>(data);
+  view.type = type;
+  view.shape = std::move(shape);
+  view.strides = std::move(strides);
+  return view;
 }
 
 View View::as(std::vector<int64_t> new_shape, std::vector<int64_t> new_strides,
               int64_t more_offset) const {
-  return {data, type, std::move(new_shape), std::move(new_strides), offset + more_offset, format};
+  View view = *this;
+  view.shape = std::move(new_shape);
+  view.strides = std::move(new_strides);
+  view.offset += more_offset;
+  return view;
 }
 
 View View::rows(int64_t first, int64_t count) const {
@@ -134,9 +142,11 @@ Handle<AclTensor> Queue::tensor(const View& view) const {
   // The storage is everything up to the last element that the view reaches.
   int64_t extent = view.offset + 1;
   for (size_t i = 0; i < view.shape.size(); ++i) extent += (view.shape[i] - 1) * view.strides[i];
+  const std::span<const int64_t> storage =
+      view.storage.empty() ? std::span<const int64_t>(&extent, 1) : view.storage;
   return Handle<AclTensor>(
       library_.create_tensor(view.shape.data(), view.shape.size(), view.type, view.strides.data(),
-                             view.offset, view.format, &extent, 1, view.data),
+                             view.offset, view.format, storage.data(), storage.size(), view.data),
       library_.destroy_tensor);
 }
 

@@ -21,6 +21,7 @@ struct View {
   std::vector<int64_t> strides;  // as many as dimensions
   int64_t offset = 0;
   AclFormat format = AclFormat::nd;
+  std::vector<int64_t> storage;  // of FRACTAL_NZ: the shape that memory has
 
   // Row-major and dense.
   static View dense(void* data, AclType type, std::vector<int64_t> shape);
