@@ -1,8 +1,10 @@
 // Products of groups of rows against double.
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "aclnnop/moe.h"
+#include "packed.h"
 #include "support.h"
 
 namespace emulator_test {
@@ -50,7 +52,8 @@ TEST_F(GroupedMatmul, FloatsByEndsAndSizes) {
       const bool scattered = list_type == 1;
       const Tensor x = Tensor::random(dtype, {kRows, kColumns}, 1, scattered);
       const Tensor w = Tensor::random(dtype, {kGroups, kColumns, kWidth}, 2, scattered);
-      const Tensor bias = Tensor::random(dtype, {kGroups, kWidth}, 3);
+      const Tensor bias =
+          Tensor::random(dtype == ACL_BF16 ? ACL_FLOAT : dtype, {kGroups, kWidth}, 3);
       const Tensor groups(ACL_INT64, {kGroups}, list_type == 0 ? kEnds : kSizes);
       const Tensor out = Tensor::output(dtype, {kRows, kWidth}, scattered);
       Call call{.x = {&x},
@@ -82,60 +85,102 @@ TEST_F(GroupedMatmul, RowsBeyondTheGroupsStay) {
 TEST_F(GroupedMatmul, Int8WithScalesIsExact) {
   const Tensor x = Tensor::random(ACL_INT8, {kRows, kColumns}, 1, false, -128, 127);
   const Tensor w = Tensor::random(ACL_INT8, {kGroups, kColumns, kWidth}, 2, true, -128, 127);
-  const Tensor scale = Tensor::random(ACL_FLOAT, {kGroups, kWidth}, 3, false, 1e-3, 2e-3);
   const Tensor token = Tensor::random(ACL_FLOAT, {kRows}, 4, false, 1e-3, 2e-3);
   const Tensor groups(ACL_INT64, {kGroups}, kSizes);
-  const Tensor out = Tensor::output(ACL_BF16, {kRows, kWidth});
-  Call call{.x = {&x},
-            .weight = {&w},
-            .scale = {&scale},
-            .token = {&token},
-            .out = {&out},
-            .groups = groups,
-            .list_type = 1};
-  ASSERT_EQ(call(), 0) << recent_error();
-  expect_values(
-      out,
-      [&](const Shape& at) {
-        const float sum = static_cast<float>(product(x, w, at));
-        const float scaled = sum * static_cast<float>(scale.at({group_of(at[0]), at[1]}));
-        const float value = scaled * static_cast<float>(token.at({at[0]}));
-        return rounded(ACL_BF16, static_cast<double>(value));
-      },
-      0);
+  const Tensor pairs(ACL_INT64, {kGroups, 2}, {0, 3, 2, 7, 3, 1, 0, 0});
+  for (const aclDataType dtype : {ACL_BF16, ACL_FLOAT16}) {
+    for (const int64_t list_type : {1, 2}) {
+      const aclDataType scale_dtype = dtype == ACL_BF16 ? ACL_BF16 : ACL_FLOAT;
+      const Tensor scale = Tensor::random(scale_dtype, {kGroups, kWidth}, 3, false, 1e-3, 2e-3);
+      const Tensor out = Tensor::output(dtype, {kRows, kWidth});
+      Call call{.x = {&x},
+                .weight = {&w},
+                .scale = {&scale},
+                .token = {&token},
+                .out = {&out},
+                .groups = list_type == 1 ? groups : pairs,
+                .list_type = list_type};
+      ASSERT_EQ(call(), 0) << recent_error();
+      expect_values(
+          out,
+          [&](const Shape& at) {
+            const float sum = static_cast<float>(product(x, w, at));
+            const float scaled = sum * static_cast<float>(scale.at({group_of(at[0]), at[1]}));
+            const float value = scaled * static_cast<float>(token.at({at[0]}));
+            return rounded(dtype, static_cast<double>(value));
+          },
+          0);
+    }
+  }
   const Tensor whole = Tensor::output(ACL_INT32, {kRows, kWidth});
   Call exact{.x = {&x}, .weight = {&w}, .out = {&whole}, .groups = groups, .list_type = 1};
   ASSERT_EQ(exact(), 0) << recent_error();
   expect_values(whole, [&](const Shape& at) { return product(x, w, at); }, 0);
 }
 
-TEST_F(GroupedMatmul, WeightsOfInt8AreDequantised) {
+// (w + offset) · scale, rounded to BF16, times x.
+double dequantised(const Tensor& x, const std::function<double(int64_t, int64_t)>& weight,
+                   const Tensor& scale, const Tensor& offset, const Shape& at) {
+  double sum = 0;
+  const int64_t g = group_of(at[0]);
+  for (int64_t k = 0; k < kColumns; ++k) {
+    const bool grouped = scale.dims().size() == 3;
+    const Shape place = grouped ? Shape{g, k / 17, at[1]} : Shape{g, at[1]};
+    const float whole = static_cast<float>(weight(g, k) + offset.at(place));
+    const double value = static_cast<double>(whole * static_cast<float>(scale.at(place)));
+    sum += x.at({at[0], k}) * rounded(ACL_BF16, value);
+  }
+  return sum;
+}
+
+TEST_F(GroupedMatmul, WeightsOfInt8AreDequantisedByColumn) {
   const Tensor x = Tensor::random(ACL_BF16, {kRows, kColumns}, 1);
   const Tensor w = Tensor::random(ACL_INT8, {kGroups, kColumns, kWidth}, 2, false, -128, 127);
   const Tensor groups(ACL_INT64, {kGroups}, kEnds), out = Tensor::output(ACL_BF16, {kRows, kWidth});
-  // By channel, and by groups of 17 rows.
+  const Tensor scale = Tensor::random(ACL_BF16, {kGroups, kWidth}, 3, false, 0.01, 0.02);
+  const Tensor offset = Tensor::random(ACL_BF16, {kGroups, kWidth}, 4, false, -9, 9);
+  Call call{.x = {&x},
+            .weight = {&w},
+            .antiquant = {&scale},
+            .offset = {&offset},
+            .out = {&out},
+            .groups = groups};
+  ASSERT_EQ(call(), 0) << recent_error();
+  expect_values(
+      out,
+      [&](const Shape& at) {
+        const auto weight = [&](int64_t g, int64_t k) { return w.at({g, k, at[1]}); };
+        return dequantised(x, weight, scale, offset, at);
+      },
+      1.02, 1e-4);
+}
+
+// By column, and by groups of 17 rows.
+TEST_F(GroupedMatmul, WeightsOfInt4AreDequantised) {
+  const Tensor x = Tensor::random(ACL_BF16, {kRows, kColumns}, 1);
+  std::vector<int> values(static_cast<size_t>(kGroups * kColumns * kWidth));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(i * 7 % 16) - 8;
+  const Int4 w(values, ACL_INT4, {kGroups, kColumns, kWidth});
+  const Tensor groups(ACL_INT64, {kGroups}, kEnds), out = Tensor::output(ACL_BF16, {kRows, kWidth});
   for (const Shape& shape : {Shape{kGroups, kWidth}, Shape{kGroups, 2, kWidth}}) {
     const Tensor scale = Tensor::random(ACL_BF16, shape, 3, false, 0.01, 0.02);
     const Tensor offset = Tensor::random(ACL_BF16, shape, 4, false, -9, 9);
-    Call call{.x = {&x},
-              .weight = {&w},
-              .antiquant = {&scale},
-              .offset = {&offset},
-              .out = {&out},
-              .groups = groups};
-    ASSERT_EQ(call(), 0) << recent_error();
+    const aclTensor* weights[] = {w.tensor};
+    const aclTensorList* const none = nullptr;
+    ASSERT_EQ(
+        run(aclnnGroupedMatmulV4GetWorkspaceSize, aclnnGroupedMatmulV4, List({&x}),
+            aclCreateTensorList(weights, 1), none, none, none, List({&scale}), List({&offset}),
+            none, groups, none, none, none, 3, 0, 0, 0, List({&out}), none, none),
+        0)
+        << recent_error();
     expect_values(
         out,
         [&](const Shape& at) {
-          double sum = 0;
-          const int64_t g = group_of(at[0]);
-          for (int64_t k = 0; k < kColumns; ++k) {
-            const Shape place = shape.size() == 2 ? Shape{g, at[1]} : Shape{g, k / 17, at[1]};
-            const float whole = static_cast<float>(w.at({g, k, at[1]}) + offset.at(place));
-            const double value = static_cast<double>(whole * static_cast<float>(scale.at(place)));
-            sum += x.at({at[0], k}) * rounded(ACL_BF16, value);
-          }
-          return sum;
+          const auto weight = [&](int64_t g, int64_t k) {
+            return static_cast<double>(
+                values[static_cast<size_t>((g * kColumns + k) * kWidth + at[1])]);
+          };
+          return dequantised(x, weight, scale, offset, at);
         },
         1.02, 1e-4);
   }
@@ -191,6 +236,26 @@ TEST_F(GroupedMatmul, Refusals) {
          "which needs x of FLOAT16 or BF16 and antiquantScaleOptional");
   expect({.x = {&bytes}, .weight = {&byte_weight}, .out = {&out}, .groups = groups},
          "argument scaleOptional");
+  const Tensor scale = Tensor::random(ACL_FLOAT, {2, 3}, 4),
+               wide = Tensor::output(ACL_BF16, {4, 3});
+  expect({.x = {&bytes},
+          .weight = {&byte_weight},
+          .scale = {&scale},
+          .out = {&wide},
+          .groups = groups},
+         "argument scaleOptional[0]: got FLOAT [2, 3], but argument out[0]: got BF16 [4, 3] takes "
+         "BF16");
+  const Tensor by_groups = Tensor::random(ACL_FLOAT16, {2, 2, 3}, 5);
+  expect({.x = {&x},
+          .weight = {&byte_weight},
+          .antiquant = {&by_groups},
+          .out = {&out},
+          .groups = groups},
+         "weights of INT8 take scales by column");
+  const Tensor many = Tensor::random(ACL_FLOAT16, {1025, 6, 3}, 6);
+  const Tensor sizes(ACL_INT64, {1025}, std::vector<double>(1025, 0));
+  expect({.x = {&x}, .weight = {&many}, .out = {&out}, .groups = sizes, .list_type = 1},
+         "got 1025 groups, expected at most 1024");
 }
 
 }  // namespace

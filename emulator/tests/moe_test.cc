@@ -244,6 +244,96 @@ TEST_F(Moe, RoutingV2DropsBeyondTheCapacity) {
   expect_values(out, [&](const Shape& p) { return p[0] == 3 ? 0 : x.at(p); }, 0);
 }
 
+// What routing V3 should give for the experts in [first, last): flat positions in order.
+std::vector<size_t> active_order(const Tensor& experts, double first, double last) {
+  std::vector<size_t> order = order_of(experts);
+  std::erase_if(order, [&](size_t flat) {
+    return experts.values()[flat] < first || experts.values()[flat] >= last;
+  });
+  return order;
+}
+
+TEST_F(Moe, RoutingV3CountsAndPlaces) {
+  const int64_t n = 7, k = 3, width = 5, count = 6;
+  const Tensor x = Tensor::random(ACL_BF16, {n, width}, 1, true);
+  const Tensor experts = Tensor::random(ACL_INT32, {n, k}, 2, false, 0, 5);
+  const Tensor scale = Tensor::random(ACL_FLOAT, {n}, 3);
+  for (const auto& [first, last] : {std::pair{0, 6}, std::pair{2, 5}}) {
+    const auto order = active_order(experts, first, last);
+    const auto tokens_of = [&](int64_t expert) {
+      return static_cast<double>(std::ranges::count(experts.values(), static_cast<double>(expert)));
+    };
+    for (const int64_t type : {0, 1, 2}) {
+      for (const int64_t index : {0, 1}) {
+        const Tensor expanded = Tensor::output(ACL_BF16, {n * k, width});
+        const Tensor places = Tensor::output(ACL_INT32, {n * k});
+        const Tensor counts =
+            Tensor::output(ACL_INT64, type == 2 ? Shape{count, 2} : Shape{last - first});
+        const Tensor scales = Tensor::output(ACL_FLOAT, {n * k});
+        RUN(aclnnMoeInitRoutingV3, x, experts, scale, nullptr, n * k, 0, count, 0, type, true, -1,
+            Ints({first, last}), index, expanded, places, counts, scales);
+        const auto rows = expanded.fetch(), where = places.fetch(), factors = scales.fetch();
+        for (size_t i = 0; i < order.size(); ++i) {
+          const auto token = static_cast<int64_t>(order[i]) / k;
+          for (int64_t c = 0; c < width; ++c) {
+            EXPECT_EQ(rows[i * 5 + at(c)], x.at({token, c})) << i;
+          }
+          const auto place = static_cast<double>(index == 0 ? i : order[i]);
+          EXPECT_EQ(where[index == 0 ? order[i] : i], place);
+          EXPECT_EQ(factors[i], scale.at({token}));
+        }
+        const auto found = counts.fetch();
+        double sum = 0;
+        size_t pair = 0;
+        for (int64_t e = first; e < last; ++e) {
+          sum += tokens_of(e);
+          if (type == 0) EXPECT_EQ(found[at(e - first)], sum);
+          if (type == 1) EXPECT_EQ(found[at(e - first)], tokens_of(e));
+          if (type != 2 || tokens_of(e) == 0) continue;
+          EXPECT_EQ(found[pair++], static_cast<double>(e));
+          EXPECT_EQ(found[pair++], tokens_of(e));
+        }
+        if (index == 0) {
+          EXPECT_EQ(std::ranges::count(where, -1.0),
+                    static_cast<int64_t>(where.size() - order.size()));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Moe, RoutingV3QuantisesByRow) {
+  const int64_t n = 5, k = 2, width = 32, count = 4;
+  const Tensor x = Tensor::random(ACL_BF16, {n, width}, 1);
+  const Tensor experts = Tensor::random(ACL_INT32, {n, k}, 2, false, 0, 3);
+  const Tensor smooth = Tensor::random(ACL_FLOAT, {count, width}, 3, false, 0.5, 2);
+  const auto order = order_of(experts);
+  for (const bool smoothed : {false, true}) {
+    const Tensor expanded = Tensor::output(ACL_INT8, {n * k, width});
+    const Tensor places = Tensor::output(ACL_INT32, {n * k});
+    const Tensor counts = Tensor::output(ACL_INT64, {count});
+    const Tensor scales = Tensor::output(ACL_FLOAT, {n * k});
+    const aclTensor* none = nullptr;
+    RUN(aclnnMoeInitRoutingV3, x, experts, smoothed ? static_cast<const aclTensor*>(smooth) : none,
+        nullptr, -1, 0, count, 0, 1, true, 1, nullptr, 0, expanded, places, counts, scales);
+    const auto value = [&](size_t i, int64_t c) {
+      const auto expert = static_cast<int64_t>(experts.values()[order[i]]);
+      const double v = x.at({static_cast<int64_t>(order[i]) / k, c});
+      return smoothed ? v * smooth.at({expert, c}) : v;
+    };
+    const auto factors = scales.fetch(), numbers = expanded.fetch();
+    for (size_t i = 0; i < order.size(); ++i) {
+      double most = 0;
+      for (int64_t c = 0; c < width; ++c) most = std::max(most, std::abs(value(i, c)));
+      EXPECT_NEAR(factors[i], most / 127, 1e-6 * most);
+      for (int64_t c = 0; c < width; ++c) {
+        // Half a step, and what single precision adds.
+        EXPECT_NEAR(numbers[i * at(width) + at(c)] * factors[i], value(i, c), factors[i] * 0.50001);
+      }
+    }
+  }
+}
+
 TEST_F(Moe, MultinomialDrawsByWeight) {
   const Tensor x(ACL_FLOAT, {2, 4}, {1, 0, 3, 4, 5, 0, 0, 0});
   const Tensor y = Tensor::output(ACL_INT64, {2, 8000}),
@@ -293,6 +383,18 @@ TEST_F(Moe, Refusals) {
   EXPECT_REFUSED(161002, "argument scalesOptional is null, but every row has 2 experts",
                  aclnnMoeFinalizeRoutingV2, x, Tensor::output(ACL_INT32, {6}), nullptr, nullptr,
                  nullptr, nullptr, nullptr, 0, x);
+  const Tensor rows = Tensor::output(ACL_FLOAT, {6, 8}), places = Tensor::output(ACL_INT32, {6});
+  const Tensor counts = Tensor::output(ACL_INT64, {4}), scales = Tensor::output(ACL_FLOAT, {6});
+  EXPECT_REFUSED(161002, "argument quantMode: got 0; -1 (none) and 1 (INT8 by row) are emulated",
+                 aclnnMoeInitRoutingV3, x, e, nullptr, nullptr, 6, 0, 4, 0, 1, true, 0, nullptr, 0,
+                 rows, places, counts, scales);
+  EXPECT_REFUSED(161002,
+                 "argument activeExpertRangeOptional: got 2 to 5, expected a range of the 4",
+                 aclnnMoeInitRoutingV3, x, e, nullptr, nullptr, 6, 0, 4, 0, 1, true, -1,
+                 Ints({2, 5}), 0, rows, places, counts, scales);
+  EXPECT_REFUSED(161002, "argument expandedXOut: got FLOAT [6, 8], expected INT8",
+                 aclnnMoeInitRoutingV3, x, e, nullptr, nullptr, 6, 0, 4, 0, 1, true, 1, nullptr, 0,
+                 rows, places, counts, scales);
   EXPECT_REFUSED(161002, "at most 8 without replacement", aclnnMultinomial, x, 9, false, 0, 0,
                  Tensor::output(ACL_INT64, {3, 9}));
 }

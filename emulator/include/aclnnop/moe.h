@@ -51,6 +51,20 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
 aclnnStatus aclnnMoeInitRoutingV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream);
 
+/* Experts in activeExpertRange, all when null. quantMode: -1 none (scale, if given, is carried to
+ * expandedScale), 1 INT8 with a scale a row, of x times scale where given. The counts, INT64, are
+ * sums so far (0), counts (1), or pairs of expert and count without the idle experts (2).
+ * rowIdxType: 0 where each (row, expert) went, -1 when nowhere; 1 what stands at each place. */
+aclnnStatus aclnnMoeInitRoutingV3GetWorkspaceSize(
+    const aclTensor* x, const aclTensor* expertIdx, const aclTensor* scaleOptional,
+    const aclTensor* offsetOptional, int64_t activeNum, int64_t expertCapacity, int64_t expertNum,
+    int64_t dropPadMode, int64_t expertTokensNumType, bool expertTokensNumFlag, int64_t quantMode,
+    const aclIntArray* activeExpertRangeOptional, int64_t rowIdxType, const aclTensor* expandedXOut,
+    const aclTensor* expandedRowIdxOut, const aclTensor* expertTokensCountOrCumsumOut,
+    const aclTensor* expandedScaleOut, uint64_t* workspaceSize, aclOpExecutor** executor);
+aclnnStatus aclnnMoeInitRoutingV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                  aclrtStream stream);
+
 /* out[i] = x1[i] + x2[i] + Σ over j of scales[i, j] · (expandedX[row of (i, j)] + bias[expertIdx[i,
  * j]]). dropPadMode 0 and 1: (i, j) stands at j · rows + i; 2 and 3: at i · k + j. */
 aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
@@ -72,7 +86,9 @@ aclnnStatus aclnnMoeTokenUnpermute(void* workspace, uint64_t workspaceSize, aclO
                                    aclrtStream stream);
 
 /* Products of groups of rows with the weights of their groups. groupType: -1 none, 0 rows.
- * groupListType: 0 ends of groups, 1 their sizes. */
+ * groupListType: 0 ends of groups, 1 their sizes, 2 (INT8) pairs of group and size. One weight
+ * [groups, k, n] serves up to 1024 groups, a list of them 128. INT8 gives BF16 with BF16 scales,
+ * FLOAT16 with FLOAT ones, INT8 with INT64 ones, INT32 without. */
 aclnnStatus aclnnGroupedMatmulV4GetWorkspaceSize(
     const aclTensorList* x, const aclTensorList* weight, const aclTensorList* biasOptional,
     const aclTensorList* scaleOptional, const aclTensorList* offsetOptional,

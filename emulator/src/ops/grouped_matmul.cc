@@ -1,4 +1,5 @@
 // aclnnGroupedMatmulV4: products of groups of rows, each with its own weight.
+#include <algorithm>
 #include <vector>
 
 #include "aclnnop/moe.h"
@@ -6,11 +7,14 @@
 #include "ops/int4.h"
 #include "ops/quant.h"
 #include "runtime/handles.h"
+#include "runtime/stream.h"
 
 namespace lotse::emulator {
 namespace {
 
 constexpr size_t kMostTensors = 128;
+constexpr int64_t kMostGroups = 1024;  // of one weight
+constexpr int64_t kInnerLimit = 65536;
 constexpr DtypeSet kPackedScale = {ACL_UINT64, ACL_INT64};
 constexpr DtypeSet kPlain = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16};
 
@@ -42,11 +46,13 @@ void refuse(const Op& op, const char* argument, const aclTensorList* list) {
              "argument {}: it is not emulated; pass null or no tensors", argument);
 }
 
+enum ListType : int64_t { kEnds = 0, kSizes = 1, kPairs = 2 };
+
 struct GroupedMatmul {
   std::vector<Tensor> x, weight, bias, scale, antiquant_scale, antiquant_offset, token_scale, out;
   Tensor group_list;
   bool by_rows = false;  // one x whose rows are grouped, else a product for each tensor
-  bool sizes = false;    // group_list holds sizes, not ends
+  int64_t list_type = kEnds;
   int64_t groups = 0;
 
   bool quantised() const { return x[0].dtype() == ACL_INT8; }
@@ -73,19 +79,45 @@ struct GroupedMatmul {
   }
 };
 
-// Rows [begin, end) of every group.
-std::vector<int64_t> ends_of(const GroupedMatmul& g, int64_t rows) {
-  std::vector<int64_t> ends = read<int64_t>(g.group_list.view());
-  int64_t end = 0;
-  for (int64_t& value : ends) {
-    const int64_t next = g.sizes ? end + value : value;
-    if (next < end || next > rows) {
-      fail(kCubeFault, "argument groupListOptional: a group ends at row {} after row {} of {}",
-           next, end, rows);
+// Rows of x that belong to one group.
+struct Rows {
+  int64_t group, first, count;
+};
+
+std::vector<Rows> rows_of(const GroupedMatmul& g, int64_t rows) {
+  const std::vector<int64_t> list = read<int64_t>(g.group_list.view());
+  std::vector<Rows> result;
+  int64_t first = 0;
+  for (int64_t i = 0; i < g.group_list.size(0); ++i) {
+    const int64_t group = g.list_type == kPairs ? list[static_cast<size_t>(2 * i)] : i;
+    const int64_t value = list[static_cast<size_t>(g.list_type == kPairs ? 2 * i + 1 : i)];
+    const int64_t next = g.list_type == kEnds ? value : first + value;
+    if (next < first || next > rows || group < 0 || group >= g.groups) {
+      fail(kCubeFault,
+           "argument groupListOptional: group {} of {} ends at row {} after row {} of {}", group,
+           g.groups, next, first, rows);
     }
-    value = end = next;
+    if (next > first) result.push_back({group, first, next - first});
+    first = next;
   }
-  return ends;
+  return result;
+}
+
+// Time for the weights of the groups that have rows: the others stay where they are.
+void expect_time_of(const GroupedMatmul& g, const std::vector<Rows>& used, Cost cost) {
+  const auto times = [&](const std::vector<Tensor>& tensors) {
+    double bytes = 0;
+    for (const Tensor& tensor : tensors) {
+      bytes += static_cast<double>(bytes_of(tensor.dtype(), tensor.count()));
+    }
+    return bytes;
+  };
+  double rows = 0;
+  for (const Rows& part : used) rows += static_cast<double>(part.count);
+  const double share = static_cast<double>(used.size()) / static_cast<double>(g.groups);
+  cost.bytes = times(g.weight) * share + times(g.x) + times(g.out);
+  cost.cube_ops *= rows / static_cast<double>(std::max<int64_t>(g.x[0].size(0), 1));
+  running_timing().duration = duration_of(cost);
 }
 
 void multiply_integers(const GroupedMatmul& g, int64_t e, const View& x, const View& out,
@@ -105,6 +137,9 @@ void multiply_integers(const GroupedMatmul& g, int64_t e, const View& x, const V
     for (size_t i = 0; i < values.size(); ++i) {
       const float scale = scales[scales.size() == 1 ? 0 : c + i];
       values[i] = static_cast<float>(sums[i]) * scale * token;
+    }
+    if (out.dtype() == ACL_INT8) {
+      for (float& value : values) value = whole_within(value, -128, 127);
     }
     out.store(index, stride, count, values.data());
   };
@@ -131,7 +166,7 @@ void multiply_floats(const GroupedMatmul& g, int64_t e, const View& x, const Vie
                   groups.scales.empty() ? PanelTransform() : dequantiser(groups, x.dtype()));
 }
 
-void run(const GroupedMatmul& g) {
+void run(const GroupedMatmul& g, const Cost& cost) {
   std::vector<float> tokens;
   if (!g.token_scale.empty()) tokens = read<float>(g.token_scale[0].view());
   const auto product = [&](int64_t e, const View& x, const View& out, int64_t first) {
@@ -148,12 +183,11 @@ void run(const GroupedMatmul& g) {
     return;
   }
   const View x = g.x[0].view(), out = g.out[0].view();
-  int64_t first = 0;
-  const std::vector<int64_t> ends = ends_of(g, x.size(0));
-  for (int64_t e = 0; e < g.groups; ++e) {
-    const int64_t count = ends[static_cast<size_t>(e)] - first;
-    product(e, x.slice(0, first, count), out.slice(0, first, count), first);
-    first += count;
+  const std::vector<Rows> used = rows_of(g, x.size(0));
+  expect_time_of(g, used, cost);
+  for (const Rows& part : used) {
+    product(part.group, x.slice(0, part.first, part.count), out.slice(0, part.first, part.count),
+            part.first);
   }
 }
 
@@ -167,8 +201,10 @@ Dims describe_weights(Op& op, GroupedMatmul& g) {
   for (const Tensor& tensor : g.weight) op.expect_rank(tensor, rank, rank);
   if (g.by_rows) {
     g.groups = together ? g.weight[0].size(0) : std::ssize(g.weight);
-    op.expect_rank(g.group_list, 1, 1);
-    op.expect_shape(g.group_list, {g.groups});
+    const bool pairs = g.list_type == kPairs;
+    op.expect_shape(g.group_list, pairs ? Dims{g.groups, 2} : Dims{g.groups});
+    op.require(g.groups <= kMostGroups, "{}: got {} groups, expected at most {}",
+               g.weight[0].text(), g.groups, kMostGroups);
   }
   Dims dims = unpacked_dims(g.weight[0]);
   if (together) dims.erase(0);
@@ -180,29 +216,55 @@ Dims describe_weights(Op& op, GroupedMatmul& g) {
   return dims;
 }
 
-void describe_types(Op& op, const GroupedMatmul& g) {
-  const aclDataType out = g.out[0].dtype(), x = g.x[0].dtype();
-  if (g.quantised()) {
-    op.expect_dtype(g.weight[0], ACL_INT8);
-    op.require(out == ACL_INT32 || !g.scale.empty(), "argument scaleOptional: {} of INT8 needs it",
-               g.out[0].text());
-    op.require(out != ACL_FLOAT && (out != ACL_INT32 || g.token_scale.empty()),
-               "{}, which INT8 with these scales does not give", g.out[0].text());
-    return;
+// The scales that INT8 products of each result take.
+DtypeSet scales_for(aclDataType out) {
+  if (out == ACL_BF16) return {ACL_BF16};
+  if (out == ACL_FLOAT16) return {ACL_FLOAT};
+  return kPackedScale;
+}
+
+void describe_integers(Op& op, const GroupedMatmul& g) {
+  const aclDataType out = g.out[0].dtype();
+  op.expect_dtype(g.weight[0], ACL_INT8);
+  op.require(out != ACL_FLOAT, "{}, which INT8 does not give", g.out[0].text());
+  op.require(g.scale.empty() == (out == ACL_INT32), "argument scaleOptional: {} of INT8 needs {}",
+             g.out[0].text(), out == ACL_INT32 ? "none" : "it");
+  for (const Tensor& scale : g.scale) {
+    op.require(scales_for(out).contains(scale.dtype()), "{}, but {} takes {}", scale.text(),
+               g.out[0].text(), names_of(scales_for(out)));
   }
+  op.require(g.token_scale.empty() || out == ACL_BF16 || out == ACL_FLOAT16,
+             "argument perTokenScaleOptional: it goes with BF16 and FLOAT16, but {}",
+             g.out[0].text());
+  for (const Tensor& bias : g.bias) op.expect_dtype(bias, ACL_INT32);
+}
+
+void describe_types(Op& op, const GroupedMatmul& g) {
+  const aclDataType x = g.x[0].dtype();
+  if (soc().is_310p()) {
+    op.require(x == ACL_FLOAT16 && g.weight[0].dtype() == ACL_FLOAT16 &&
+                   g.weight[0].desc().is_fractal() && g.by_rows,
+               "{} and {}, but {} supports FLOAT16 with weights in FRACTAL_NZ and groupType 0",
+               g.x[0].text(), g.weight[0].text(), soc().name);
+  }
+  if (g.quantised()) return describe_integers(op, g);
   op.require(g.scale.empty() && g.token_scale.empty(),
              "argument scaleOptional or perTokenScaleOptional: they go with INT8, but x is {}",
              name_of(x));
+  op.require(x != ACL_FLOAT || g.weight.size() == 1,
+             "{}, which goes with one weight, but there are {}", g.x[0].text(), g.weight.size());
   op.expect_dtype(g.out[0], x);
-  if (g.weight_quantised()) {
-    op.require(kHalf.contains(x) && !g.antiquant_scale.empty(),
-               "{}, which needs x of FLOAT16 or BF16 and antiquantScaleOptional",
-               g.weight[0].text());
-  } else {
+  for (const Tensor& bias : g.bias) op.expect_dtype(bias, x == ACL_BF16 ? ACL_FLOAT : x);
+  if (!g.weight_quantised()) {
     op.expect_dtype(g.weight[0], x);
     op.require(g.antiquant_scale.empty() && g.antiquant_offset.empty(),
                "argument antiquantScaleOptional: it goes with weights of INT8 or INT4");
+    return;
   }
+  op.require(kHalf.contains(x) && !g.antiquant_scale.empty(),
+             "{}, which needs x of FLOAT16 or BF16 and antiquantScaleOptional", g.weight[0].text());
+  for (const Tensor& scale : g.antiquant_scale) op.expect_dtype(scale, x);
+  for (const Tensor& offset : g.antiquant_offset) op.expect_dtype(offset, x);
 }
 
 // Lists with numbers for each group's columns.
@@ -222,6 +284,21 @@ void describe_numbers(Op& op, const GroupedMatmul& g, const std::vector<Tensor>&
   }
 }
 
+// Scales of INT4 may be shared by groups of the weight's rows, those of INT8 by all of a column.
+void describe_antiquant(Op& op, const GroupedMatmul& g, const std::vector<Tensor>& tensors,
+                        const Dims& weight) {
+  describe_numbers(op, g, tensors, weight[1], true);
+  const int64_t plain = g.by_rows && g.weight.size() == 1 ? 2 : 1;
+  for (const Tensor& tensor : tensors) {
+    if (tensor.rank() == plain) continue;
+    op.require(g.weight[0].dtype() != ACL_INT8, "{}, but weights of INT8 take scales by column",
+               tensor.text());
+    const int64_t groups = tensor.size(tensor.rank() - 2);
+    op.require(groups > 0 && weight[0] % groups == 0, "{}, whose groups do not divide {} rows",
+               tensor.text(), weight[0]);
+  }
+}
+
 void describe_shapes(Op& op, GroupedMatmul& g) {
   g.groups = std::ssize(g.x);
   const Dims first = describe_weights(op, g);
@@ -233,6 +310,8 @@ void describe_shapes(Op& op, GroupedMatmul& g) {
     const Dims weight = g.by_rows ? first : unpacked_dims(g.weight[i]);
     op.require(g.x[i].size(1) == weight[0], "{}, expected {} columns, as its weight has rows",
                g.x[i].text(), weight[0]);
+    op.require(weight[0] < kInnerLimit && weight[1] < kInnerLimit,
+               "{}, whose dimensions must stay below {}", g.weight[0].text(), kInnerLimit);
     op.expect_shape(g.out[i], {g.x[i].size(0), weight[1]});
     op.expect_dtype(g.out[i], g.out[0].dtype());
     rows += g.x[i].size(0);
@@ -241,15 +320,17 @@ void describe_shapes(Op& op, GroupedMatmul& g) {
   }
   const int64_t n = first[1];
   for (const auto* tensors : {&g.bias, &g.scale}) describe_numbers(op, g, *tensors, n, false);
-  describe_numbers(op, g, g.antiquant_scale, n, true);
-  describe_numbers(op, g, g.antiquant_offset, n, true);
+  describe_antiquant(op, g, g.antiquant_scale, first);
+  describe_antiquant(op, g, g.antiquant_offset, first);
   if (!g.token_scale.empty()) {
     op.require(g.by_rows && g.token_scale.size() == 1, "{}: it goes with one grouped x",
                g.token_scale[0].text());
     op.expect_shape(g.token_scale[0], {rows});
   }
   op.cost().cube_ops = 2 * products;
-  op.cost().cube_rate = g.quantised() ? CubeRate::i8 : CubeRate::f16;
+  op.cost().cube_rate = g.quantised()                 ? CubeRate::i8
+                        : g.x[0].dtype() == ACL_FLOAT ? CubeRate::f32
+                                                      : CubeRate::f16;
   op.cost().vector_ops = 0;
   op.cost().launch = g.quantised() ? Launch::quantised_matmul : Launch::matmul;
 }
@@ -267,17 +348,20 @@ ACLNN(aclnnGroupedMatmulV4, const aclTensorList* x, const aclTensorList* weight,
   refuse(op, "dynQuantScaleOutOptional", dynQuantScaleOutOptional);
   op.require(groupType == -1 || groupType == 0,
              "argument groupType: got {}; -1 (none) and 0 (rows) are emulated", groupType);
-  op.require(groupListType == 0 || groupListType == 1,
-             "argument groupListType: got {}; 0 (ends) and 1 (sizes) are emulated", groupListType);
-  op.require(splitItem >= 0 && splitItem <= 3, "argument splitItem: got {}, expected 0 to 3",
-             splitItem);
+  op.require(groupListType >= kEnds && groupListType <= kPairs,
+             "argument groupListType: got {}, expected 0 (ends), 1 (sizes) or 2 (pairs)",
+             groupListType);
+  const int64_t split = groupType == 0 ? 2 : 0;
+  op.require(splitItem == split || splitItem == split + 1,
+             "argument splitItem: got {}, expected {} or {} for groupType {}", splitItem, split,
+             split + 1, groupType);
   op.require(actType == 0, "argument actType: got {}; 0 (none) is emulated", actType);
   if (x == nullptr) fail(kNullArgument, "argument x is null");
   if (weight == nullptr) fail(kNullArgument, "argument weight is null");
   if (out == nullptr) fail(kNullArgument, "argument out is null");
   GroupedMatmul g;
   g.by_rows = groupType == 0;
-  g.sizes = groupListType == 1;
+  g.list_type = groupListType;
   g.x = inputs(op, "x", x, kPlain | DtypeSet{ACL_INT8});
   g.weight =
       inputs(op, "weight", weight, kPlain | DtypeSet{ACL_INT8, ACL_INT4, ACL_INT32}, Layout::any);
@@ -288,7 +372,7 @@ ACLNN(aclnnGroupedMatmulV4, const aclTensorList* x, const aclTensorList* weight,
   g.antiquant_offset = inputs(op, "antiquantOffsetOptional", antiquantOffsetOptional, kHalf);
   g.token_scale = inputs(op, "perTokenScaleOptional", perTokenScaleOptional, {ACL_FLOAT});
   g.out = list_of(op, "out", out, [&](const char* name, const aclTensor* tensor) {
-    return op.out(name, tensor, kPlain | DtypeSet{ACL_INT32});
+    return op.out(name, tensor, kPlain | DtypeSet{ACL_INT32, ACL_INT8});
   });
   if (g.by_rows) g.group_list = op.in("groupListOptional", groupListOptional, {ACL_INT64});
   const size_t tensors = g.by_rows ? 1 : g.weight.size();
@@ -296,9 +380,11 @@ ACLNN(aclnnGroupedMatmulV4, const aclTensorList* x, const aclTensorList* weight,
              "arguments x and out: got {} and {} tensors, expected {} for groupType {} with {} "
              "weights",
              g.x.size(), g.out.size(), tensors, groupType, g.weight.size());
+  op.require(g.list_type != kPairs || g.quantised(),
+             "argument groupListType: 2 goes with x of INT8, but {}", g.x[0].text());
   describe_types(op, g);
   describe_shapes(op, g);
-  op.compute([g] { run(g); });
+  op.compute([g, cost = op.cost()] { run(g, cost); });
 }
 ACLNN_END
 

@@ -26,6 +26,7 @@ struct Gating {
 Gating gating_of(Op& op, const aclTensor* x, const aclTensor* finished, int64_t k,
                  const aclTensor* weights, const aclTensor* experts) {
   Gating g;
+  op.require(!soc().is_310p(), "{} does not have this operator", soc().name);
   g.x = op.in("x", x, kGatingDtypes);
   g.finished = op.optional_in("finishedOptional", finished, kBool);
   g.weights = op.out("yOut", weights, kGatingDtypes);
@@ -33,6 +34,7 @@ Gating gating_of(Op& op, const aclTensor* x, const aclTensor* finished, int64_t 
   g.k = k;
   op.expect_rank(g.x, 2, 3);
   op.expect_dtype(g.weights, g.x.dtype());
+  op.require(k <= 1024, "argument k: got {}, expected at most 1024", k);
   op.require(k >= 1 && k <= g.x.dims().back(),
              "argument k: got {}, expected 1 to the {} experts of x", k, g.x.dims().back());
   Dims dims = g.x.dims();
