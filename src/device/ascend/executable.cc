@@ -67,11 +67,15 @@ Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
   const std::vector<Support> answers =
       LOTSE_TRY(check_program(program_, weights, activations_, cached_, limits_.max_context, chip));
   is_fused_.resize(program_.cache_layers.size());
+  is_grouped_.resize(program_.weights.size());
   for (size_t i = 0; i < answers.size(); ++i) {
-    const auto* attention = std::get_if<Attention>(&program_.ops[i].operation);
-    if (attention == nullptr) continue;
-    is_fused_[at(attention->cache_layer)] =
-        answers[i].status == Support::Status::native && activations_ == cached_;
+    const bool is_native = answers[i].status == Support::Status::native;
+    if (const auto* moe = std::get_if<Moe>(&program_.ops[i].operation)) {
+      is_grouped_[at(moe->gate_up)] = is_native;
+    }
+    if (const auto* attention = std::get_if<Attention>(&program_.ops[i].operation)) {
+      is_fused_[at(attention->cache_layer)] = is_native && activations_ == cached_;
+    }
   }
   return {};
 }
@@ -392,8 +396,11 @@ Result<void> AscendExecutable::execute(const Softcap& op, const Batch& batch) {
 }
 
 Result<void> AscendExecutable::execute(const Moe& op, const Batch& batch) {
-  return run_moe(context_, op, {weight(op.router), weight(op.gate_up), weight(op.down)}, moe_index_,
-                 value(op.in, batch), value(op.out, batch));
+  const MoeWeights weights{weight(op.router), weight(op.gate_up), weight(op.down)};
+  const View in = value(op.in, batch);
+  const View out = value(op.out, batch);
+  if (is_grouped_[at(op.gate_up)]) return run_grouped_moe(context_, op, weights, in, out);
+  return run_moe(context_, op, weights, moe_index_, in, out);
 }
 
 }  // namespace lotse::ascend

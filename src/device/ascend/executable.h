@@ -92,6 +92,7 @@ class AscendExecutable final : public Executable {
   std::vector<RopeVariant> ropes_;
   std::vector<KvCache> caches_;
   std::vector<bool> is_fused_;    // of each cache layer's attention
+  std::vector<bool> is_grouped_;  // of each weight, whether it is of experts in grouped products
   std::vector<int64_t> offsets_;  // of each value in the arena, in bytes
   Buffer arena_;
   Buffer integers_;  // what bring_inputs() places of a step

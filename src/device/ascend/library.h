@@ -75,6 +75,7 @@ class Operator {
 using T = const AclTensor*;
 using S = const AclScalar*;
 using IntArray = const AclIntArray*;
+using TensorList = const AclTensorList*;
 
 // Every function this backend calls. A row's types are the function's argument list.
 struct Library {
@@ -139,6 +140,16 @@ struct Library {
   Operator<T, int64_t, T> softmax{symbols, "aclnnSoftmax"};
   Operator<T, IntArray, bool, AclType, T> reduce_sum{symbols, "aclnnReduceSum"};
   Operator<T, int64_t, int64_t, bool, bool, T, T> topk{symbols, "aclnnTopk"};
+  Operator<T, T, int64_t, int64_t, bool, T, T, T> moe_gating{symbols,
+                                                             "aclnnMoeGatingTopKSoftmaxV2"};
+  Operator<T, T, T, T, int64_t, int64_t, int64_t, int64_t, int64_t, bool, int64_t, IntArray,
+           int64_t, T, T, T, T>
+      moe_routing{symbols, "aclnnMoeInitRoutingV3"};
+  Operator<T, T, T, T, T, T, T, int64_t, T> moe_combine{symbols, "aclnnMoeFinalizeRoutingV2"};
+  Operator<TensorList, TensorList, TensorList, TensorList, TensorList, TensorList, TensorList,
+           TensorList, T, TensorList, TensorList, TensorList, int64_t, int64_t, int64_t, int64_t,
+           TensorList, TensorList, TensorList>
+      grouped_matmul{symbols, "aclnnGroupedMatmulV4"};
   Operator<T, T, double, T, T> rms_norm{symbols, "aclnnRmsNorm"};
   Operator<T, T, T, double, T, T, T> add_rms_norm{symbols, "aclnnAddRmsNorm"};
   Operator<T, int64_t, T> swiglu{symbols, "aclnnSwiGlu"};

@@ -52,7 +52,7 @@ Result<void> int8_matmul(Context& context, const View& in, const Segment& weight
                       queue.tensor(scales)));
   const View matrix = stored_rows(weight, first, rows);
   const View row_scales =
-      View::dense(weight.scales.data(), AclType::f32, {weight.rows}).rows(first, rows);
+      View::dense(weight.scales.data(), weight.scale_type, {weight.rows}).rows(first, rows);
   if (weight.is_fractal()) {
     return queue.run(library.quant_matmul_nz, queue.tensor(quantised), queue.tensor(matrix),
                      queue.tensor(scales), queue.tensor(row_scales), nullptr, nullptr, nullptr,
@@ -83,6 +83,10 @@ Result<void> int4_matmul(Context& context, const View& in, const Segment& weight
 
 }  // namespace
 
+AclType result_type(const Context& context, const Segment& weight) {
+  return is_quantised(weight.format) ? context.half : stored_type(weight.format);
+}
+
 Result<void> copy(Context& context, const View& in, const View& out) {
   Queue& queue = context.queue;
   if (in.type == out.type) {
@@ -105,7 +109,7 @@ Result<View> converted(Context& context, const View& in, AclType type, Slot slot
 
 Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
                     int64_t rows, const View& out) {
-  const AclType type = is_quantised(weight.format) ? context.half : stored_type(weight.format);
+  const AclType type = result_type(context, weight);
   const View x = LOTSE_TRY(converted(context, in, type, Slot::cast_in));
   const bool is_direct = out.type == type && is_dense(out);
   const View y =

@@ -21,6 +21,9 @@ Result<void> copy(Context& context, const View& in, const View& out);
 // `in` itself where it has that type, else a converted copy in `slot`.
 Result<View> converted(Context& context, const View& in, AclType type, Slot slot);
 
+// The type of a product's activations and results with this weight.
+AclType result_type(const Context& context, const Segment& weight);
+
 // out[t, n] = Σ_k in[t, k] · weight[n, k] over rows [first, first + rows) of the weight. `in` and
 // `out` are matrices of the type of activations.
 Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,

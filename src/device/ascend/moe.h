@@ -1,5 +1,4 @@
-// Mixtures of experts, composed: the router's choice comes to the host, which sorts tokens by
-// expert; each expert that was chosen computes its tokens at once.
+// Mixtures of experts: grouped, where the chip has products of all experts at once, or composed.
 #pragma once
 
 #include "device/ascend/linear.h"
@@ -17,7 +16,12 @@ struct MoeWeights {
   const PreparedWeight& down;
 };
 
-// `index` is room on the device for i64 [tokens · top_k].
+// On the device alone, without waiting: tokens sorted by expert there, one product for all experts.
+Result<void> run_grouped_moe(Context& context, const Moe& op, const MoeWeights& weights,
+                             const View& in, const View& out);
+
+// Composed: the router's choice comes to the host, which sorts tokens by expert; each expert that
+// was chosen computes its tokens at once. `index` is room on the device for i64 [tokens · top_k].
 Result<void> run_moe(Context& context, const Moe& op, const MoeWeights& weights, const View& index,
                      const View& in, const View& out);
 

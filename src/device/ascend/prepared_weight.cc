@@ -20,16 +20,22 @@ int nibble(const WeightPart& part, int64_t row, int64_t column) {
   return column % 2 == 0 ? byte & 15 : byte >> 4;
 }
 
-// [columns, rows] of two's complement nibbles, the lower row first in a byte.
-std::vector<std::byte> transposed_int4(std::span<const WeightPart> parts, int64_t rows,
-                                       int64_t columns) {
-  std::vector<std::byte> out(at(columns * rows / 2));
+// Where element (row, column) of a matrix stands once each expert's rows were transposed.
+int64_t transposed_place(const Segment& segment, int64_t columns, int64_t row, int64_t column) {
+  const int64_t rows = segment.rows / segment.experts;
+  return (row / rows * columns + column) * rows + row % rows;
+}
+
+// [columns, rows] of two's complement nibbles for each expert, the lower row first in a byte.
+std::vector<std::byte> transposed_int4(std::span<const WeightPart> parts, const Segment& segment) {
+  std::vector<std::byte> out(at(segment.columns * segment.rows / 2));
   int64_t first = 0;
   for (const WeightPart& part : parts) {
     for (int64_t r = 0; r < part.rows; ++r) {
       const int shift = (first + r) % 2 == 0 ? 0 : 4;
-      for (int64_t k = 0; k < columns; ++k) {
-        out[at((k * rows + first + r) / 2)] |= static_cast<std::byte>(nibble(part, r, k) << shift);
+      for (int64_t k = 0; k < segment.columns; ++k) {
+        out[at(transposed_place(segment, segment.columns, first + r, k) / 2)] |=
+            static_cast<std::byte>(nibble(part, r, k) << shift);
       }
     }
     first += part.rows;
@@ -37,16 +43,16 @@ std::vector<std::byte> transposed_int4(std::span<const WeightPart> parts, int64_
   return out;
 }
 
-// [rows, groups] of each part → [groups, rows].
-std::vector<float> transposed_scales(std::span<const WeightPart> parts, int64_t rows,
+// [rows, groups] of each part → [groups, rows] for each expert.
+std::vector<float> transposed_scales(std::span<const WeightPart> parts, const Segment& segment,
                                      int64_t groups) {
-  std::vector<float> out(at(rows * groups));
+  std::vector<float> out(at(segment.rows * groups));
   int64_t first = 0;
   for (const WeightPart& part : parts) {
     const auto scales = part.scales.as<float>();
     for (int64_t r = 0; r < part.rows; ++r) {
       for (int64_t g = 0; g < groups; ++g) {
-        out[at(g * rows + first + r)] = scales[at(r * groups + g)];
+        out[at(transposed_place(segment, groups, first + r, g))] = scales[at(r * groups + g)];
       }
     }
     first += part.rows;
@@ -54,20 +60,28 @@ std::vector<float> transposed_scales(std::span<const WeightPart> parts, int64_t 
   return out;
 }
 
-// The bytes of each part, one after another, straight to the device.
-Result<Buffer> upload_stacked(const Queue& queue, std::span<const WeightPart> parts,
-                              const Tensor WeightPart::* field, const char* what) {
+// The data of each part, one after another, straight to the device.
+Result<Buffer> upload_data(const Queue& queue, std::span<const WeightPart> parts) {
   int64_t total = 0;
-  for (const WeightPart& part : parts) total += std::ssize((part.*field).bytes);
-  Buffer buffer = LOTSE_TRY(queue.allocate(total, what));
+  for (const WeightPart& part : parts) total += std::ssize(part.data.bytes);
+  Buffer buffer = LOTSE_TRY(queue.allocate(total, "weights"));
   std::byte* to = buffer.data();
   for (const WeightPart& part : parts) {
-    const std::span<const std::byte> bytes = (part.*field).bytes;
-    LOTSE_TRY(queue.copy_in(to, bytes));
-    to += bytes.size();
+    LOTSE_TRY(queue.copy_in(to, part.data.bytes));
+    to += part.data.bytes.size();
   }
   LOTSE_TRY(queue.synchronise());
   return buffer;
+}
+
+// The scales of all parts' rows.
+std::vector<float> row_scales(std::span<const WeightPart> parts) {
+  std::vector<float> scales;
+  for (const WeightPart& part : parts) {
+    const auto of_part = part.scales.as<float>();
+    scales.insert(scales.end(), of_part.begin(), of_part.end());
+  }
+  return scales;
 }
 
 // The numbers of rows [first, first + count) as [columns, count].
@@ -111,12 +125,13 @@ Result<void> check_format(const WeightDecl& decl, const Segment& segment, AclTyp
                 decl.sources.front());
   }
   const bool is_int4 = segment.format == WeightFormat::w4a16;
-  if (is_int4 && (segment.columns % segment.group != 0 || segment.rows % 8 != 0)) {
+  const int64_t rows = segment.rows / segment.experts;
+  if (is_int4 && (segment.columns % segment.group != 0 || rows % 8 != 0)) {
     return fail(
         ErrorCode::unsupported,
         "{}: W4A16 weight of {} x {} in groups of {}: an Ascend device needs whole groups and "
         "rows in multiples of 8; `lotse port --quant w8a8` has no such limit",
-        decl.sources.front(), segment.rows, segment.columns, segment.group);
+        decl.sources.front(), rows, segment.columns, segment.group);
   }
   return {};
 }
@@ -143,15 +158,17 @@ Result<Segment> make_row_major(const Queue& queue, std::span<const WeightPart> p
                                Segment segment, AclType half) {
   if (segment.format == WeightFormat::w4a16) {
     const int64_t groups = segment.columns / segment.group;
-    segment.data =
-        LOTSE_TRY(queue.upload(transposed_int4(parts, segment.rows, segment.columns), "weights"));
-    segment.scales = LOTSE_TRY(queue.upload(
-        encode(transposed_scales(parts, segment.rows, groups), half), "scales of weights"));
+    segment.data = LOTSE_TRY(queue.upload(transposed_int4(parts, segment), "weights"));
+    segment.scales = LOTSE_TRY(
+        queue.upload(encode(transposed_scales(parts, segment, groups), half), "scales of weights"));
     return segment;
   }
-  segment.data = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::data, "weights"));
+  segment.data = LOTSE_TRY(upload_data(queue, parts));
   if (segment.format == WeightFormat::w8a8) {
-    segment.scales = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::scales, "scales"));
+    // Grouped products with BF16 results take BF16 scales.
+    if (segment.experts > 1 && half == AclType::bf16) segment.scale_type = half;
+    segment.scales =
+        LOTSE_TRY(queue.upload(encode(row_scales(parts), segment.scale_type), "scales of weights"));
   }
   return segment;
 }
@@ -160,7 +177,7 @@ Result<Segment> make_row_major(const Queue& queue, std::span<const WeightPart> p
 Result<std::vector<Segment>> make_int4_fractal(Queue& queue, std::span<const WeightPart> parts,
                                                const Segment& whole, AclType half) {
   const int64_t groups = whole.columns / whole.group;
-  const std::vector<float> scales = transposed_scales(parts, whole.rows, groups);
+  const std::vector<float> scales = transposed_scales(parts, whole, groups);
   std::vector<Segment> segments;
   for (int64_t begin = 0; begin < whole.rows; begin += kMaxQuantisedRows) {
     Segment segment{whole.format,
@@ -188,13 +205,8 @@ Result<std::vector<Segment>> make_int4_fractal(Queue& queue, std::span<const Wei
 Result<std::vector<Segment>> make_fractal(Queue& queue, std::span<const WeightPart> parts,
                                           const Segment& whole) {
   const bool is_int8 = whole.format == WeightFormat::w8a8;
-  const Buffer staged = LOTSE_TRY(upload_stacked(queue, parts, &WeightPart::data, "weights"));
-  std::vector<float> scales;
-  for (const WeightPart& part : parts) {
-    if (!is_int8) break;
-    const auto values = part.scales.as<float>();
-    scales.insert(scales.end(), values.begin(), values.end());
-  }
+  const Buffer staged = LOTSE_TRY(upload_data(queue, parts));
+  const std::vector<float> scales = is_int8 ? row_scales(parts) : std::vector<float>();
   const AclType type = stored_type(whole.format);
   const int64_t most = is_int8 ? kMaxQuantisedRows : whole.rows;
   std::vector<Segment> segments;
@@ -221,6 +233,7 @@ Result<std::vector<Segment>> make_segments(Queue& queue, const WeightDecl& decl,
   whole.format = parts.front().format;
   whole.columns = parts.front().columns;
   whole.group = parts.front().group;
+  whole.experts = decl.experts;
   for (const WeightPart& part : parts) whole.rows += part.rows;
   LOTSE_TRY(check_format(decl, whole, preparation.half));
   if (preparation.fractal_nz && takes_fractal(queue.library(), decl, whole)) {
@@ -275,6 +288,13 @@ Result<PreparedWeight> prepare_weight(Queue& queue, const WeightDecl& decl, cons
       prepared.segments.push_back(std::move(segment));
     }
     begin = end;
+  }
+  if (decl.experts > 1 && prepared.segments.size() > 1) {
+    return fail(ErrorCode::unsupported,
+                "{}: its experts are in {} and {}, but an Ascend device needs one format for all; "
+                "`lotse port` to one",
+                decl.sources.front(), name(prepared.segments[0].format),
+                name(prepared.segments[1].format));
   }
   return prepared;
 }

@@ -12,8 +12,9 @@ namespace lotse::ascend {
 
 // Rows of a matrix in one format.
 //   f32, f16, bf16: data [rows, columns] of that type.
-//   w8a8: data i8 [rows, columns], scales f32 [rows].
-//   w4a16: data i4 [columns, rows], scales of the device's half type [columns / group, rows].
+//   w8a8: data i8 [rows, columns], scales [rows] of `scale_type`.
+//   w4a16: data i4 [columns, rows], scales of the device's half type [columns / group, rows]; of
+//   experts both so for each expert, one after another.
 // Data is row-major, or such a matrix in FRACTAL_NZ, of which a product takes all rows.
 struct Segment {
   WeightFormat format = WeightFormat::f32;
@@ -23,6 +24,8 @@ struct Segment {
   std::vector<int64_t> storage;  // of FRACTAL_NZ: the shape that memory has; empty for row-major
   Buffer data;
   Buffer scales;
+  int64_t experts = 1;  // whose rows follow each other
+  AclType scale_type = AclType::f32;
 
   bool is_fractal() const { return !storage.empty(); }
 };

@@ -104,6 +104,7 @@ OperatorQuery operator_query(const Program& program, const Storage& storage, con
   query.activation = storage.activation;
   const std::vector<WeightId> weights = main_weights(op.operation);
   if (!weights.empty()) add_matrix(query, program, storage, weights.front());
+  if (const auto* moe = std::get_if<Moe>(&op.operation)) query.number["experts"] = moe->experts;
   if (const auto* gated = std::get_if<GatedActivation>(&op.operation)) {
     query.text["function"] = function_name(gated->activation);
   }
