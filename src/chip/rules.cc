@@ -18,8 +18,8 @@ constexpr std::array<std::string_view, 18> kFormats = {
     "mxfp4", "q8_0", "q4_0", "q4_1", "q5_0",  "q5_1", "q4_k",      "q5_k",        "q6_k"};
 constexpr size_t kFirstGguf = 10;
 
-constexpr std::array<std::string_view, 9> kNumberOptions = {
-    "head_dim", "heads", "gqa_ratio", "window", "softcap", "sinks", "k", "n", "group"};
+constexpr std::array<std::string_view, 10> kNumberOptions = {
+    "head_dim", "heads", "gqa_ratio", "window", "softcap", "sinks", "experts", "k", "n", "group"};
 constexpr std::array<std::string_view, 2> kTextOptions = {"kv", "function"};
 
 bool admits(const std::vector<std::string>& list, const std::string& value) {

@@ -210,7 +210,7 @@ Result<int> bench(BenchOptions options) {
   std::optional<std::string> engine_note;
   if (!options.model.empty()) {
     const int64_t each = options.depth + options.gen + 2;
-    options.engine.context = std::max(options.prompt, each * options.batch) + 64 * options.batch;
+    options.engine.context = std::max(options.prompt, each * options.batch) + 128 * options.batch;
     options.engine.max_outputs = std::max<int64_t>(options.batch, 1);
     options.engine.max_sequences = options.batch;
     const auto engine =

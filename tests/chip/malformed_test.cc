@@ -104,7 +104,7 @@ TEST(MalformedProfile, Operators) {
        "status, by, changes, at_load, how, from, to, why, helps"},
       {rule + "kind = 'add'\nwhen = { phase = 1 }",
        "x.toml:7: operator.when.phase: unknown option; known: head_dim, heads, gqa_ratio, window, "
-       "softcap, sinks, k, n, group, kv, function"},
+       "softcap, sinks, experts, k, n, group, kv, function"},
       {rule + "kind = 'add'\nwhen = { n = 1 }", "x.toml:7: operator.when.n: expected a table"},
       {rule + "kind = 'add'\nwhen = { n = { least = 1 } }",
        "x.toml:7: operator.when.n.least: unknown key; a range has min, max, multiple"},

@@ -10,6 +10,7 @@
 #include "aclnnop/indexing.h"
 #include "aclnnop/linalg.h"
 #include "aclnnop/matmul.h"
+#include "aclnnop/mla.h"
 #include "aclnnop/moe.h"
 #include "aclnnop/norm_layer.h"
 #include "aclnnop/quant.h"
