@@ -25,6 +25,14 @@ int64_t widest_choice(const Program& program) {
   return widest;
 }
 
+std::vector<bool> find_routers(const Program& program) {
+  std::vector<bool> is_router(program.weights.size());
+  for (const Op& op : program.ops) {
+    if (const auto* moe = std::get_if<Moe>(&op.operation)) is_router[at(moe->router)] = true;
+  }
+  return is_router;
+}
+
 // Weights that a linear or an embedding reads, as opposed to vectors.
 bool is_matrix(const WeightDecl& decl) { return decl.role != WeightRole::vector; }
 
@@ -39,6 +47,7 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue
       new AscendExecutable(std::move(queue), chip, program, limits));
   LOTSE_TRY(executable->check_rules(weights, chip));
   LOTSE_TRY(executable->prepare_weights(weights, chip));
+  executable->fusions_ = find_fusions(program, executable->weights_, executable->quantising(chip));
   LOTSE_TRY(executable->prepare_ropes());
   LOTSE_TRY(executable->allocate());
   return executable;
@@ -80,14 +89,23 @@ Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
   return {};
 }
 
+Quantising AscendExecutable::quantising(const ChipProfile& chip) const {
+  const Library& library = queue_->library();
+  const bool exists = has_matmul(chip, "bf16") && activations_ != AclType::f32 &&
+                      library.add_rms_norm_quant.exists() && library.dequant_swiglu_quant.exists();
+  return {exists, exists && activations_ == AclType::bf16};
+}
+
 Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights,
                                                const ChipProfile& chip) {
   const Preparation preparation{context_.half, prefers_fractal_nz(has_matmul(chip, "bf16"))};
+  const std::vector<bool> is_router = find_routers(program_);
   for (size_t i = 0; i < weights.size(); ++i) {
     const WeightDecl& decl = program_.weights[i];
-    weights_.push_back(LOTSE_TRY(is_matrix(decl)
-                                     ? prepare_weight(*queue_, decl, weights[i], preparation)
-                                     : prepare_vector(*queue_, decl, weights[i], activations_)));
+    weights_.push_back(
+        LOTSE_TRY(!is_matrix(decl) ? prepare_vector(*queue_, decl, weights[i], activations_)
+                  : is_router[i]   ? prepare_wide(*queue_, decl, weights[i])
+                                   : prepare_weight(*queue_, decl, weights[i], preparation)));
   }
   return {};
 }
@@ -131,7 +149,8 @@ Result<AscendExecutable::RopeVariant> AscendExecutable::make_variant(RopeId id, 
 }
 
 Result<void> AscendExecutable::allocate() {
-  BufferPlan plan = plan_buffers(program_, limits_.max_tokens, limits_.max_outputs);
+  BufferPlan plan =
+      plan_buffers(with_longer_lives(program_, fusions_), limits_.max_tokens, limits_.max_outputs);
   offsets_ = std::move(plan.offset);
   const int64_t size = bytes_of(activations_, 1);
   for (int64_t& offset : offsets_) offset = offset / int64_t{sizeof(float)} * size;
@@ -246,17 +265,53 @@ Result<void> AscendExecutable::gather_ropes() {
   return {};
 }
 
-// An addition whose sum the next operator norms as a whole.
-bool AscendExecutable::can_fuse(size_t op) const {
-  if (observer_ != nullptr || op + 1 == program_.ops.size()) return false;
-  const auto* add = std::get_if<Add>(&program_.ops[op].operation);
-  const auto* norm = std::get_if<RmsNorm>(&program_.ops[op + 1].operation);
-  return add != nullptr && norm != nullptr && norm->in == add->out && norm->out != norm->in &&
-         norm->groups == 1 && norm->width == columns(add->out);
+// An observer sees every value, so nothing is fused then.
+Fusion AscendExecutable::fusion_at(size_t op) const {
+  return observer_ == nullptr ? fusions_.at[op] : Fusion::none;
 }
 
-Result<void> AscendExecutable::execute_fused(const Add& add, const RmsNorm& norm,
-                                             const Batch& batch) {
+bool AscendExecutable::is_quantised(ValueId id) const {
+  return observer_ == nullptr && fusions_.is_quantised[at(id)];
+}
+
+// Where the value would be in 16 bits: the numbers, then the scales.
+Quantised AscendExecutable::quantised(ValueId id, const Batch& batch) const {
+  std::byte* begin = arena_.data() + offsets_[at(id)];
+  const int64_t tokens = rows(id, batch);
+  const int64_t numbers = ceil_div(tokens * columns(id), kScaleAlignment) * kScaleAlignment;
+  return {View::dense(begin, AclType::i8, {tokens, columns(id)}),
+          View::dense(begin + numbers, AclType::f32, {tokens})};
+}
+
+Result<void> AscendExecutable::execute_fused(size_t op, Fusion fusion, const Batch& batch) {
+  const Operation& first = program_.ops[op].operation;
+  switch (fusion) {
+    case Fusion::add_norm:
+      return add_norm(std::get<Add>(first), std::get<RmsNorm>(program_.ops[op + 1].operation),
+                      batch);
+    case Fusion::add_norm_quant: {
+      const Add& add = std::get<Add>(first);
+      const RmsNorm& norm = std::get<RmsNorm>(program_.ops[op + 1].operation);
+      return norm_quant(value(add.a, batch), value(add.b, batch), value(add.out, batch), norm,
+                        static_cast<double>(norm.epsilon), batch);
+    }
+    case Fusion::norm_quant: {
+      // The operator adds, so x + x is normed with 4ε, which is exactly the norm of x with ε.
+      const RmsNorm& norm = std::get<RmsNorm>(first);
+      const View x = value(norm.in, batch);
+      const View twice = LOTSE_TRY(scratch_.view(Slot::rotated, activations_, x.shape));
+      return norm_quant(x, x, twice, norm, 4 * static_cast<double>(norm.epsilon), batch);
+    }
+    case Fusion::swiglu_quant:
+      return swiglu_quant(std::get<Linear>(first),
+                          std::get<GatedActivation>(program_.ops[op + 1].operation), batch);
+    case Fusion::none:
+      break;
+  }
+  return std::visit([&](const auto& operation) { return execute(operation, batch); }, first);
+}
+
+Result<void> AscendExecutable::add_norm(const Add& add, const RmsNorm& norm, const Batch& batch) {
   const View sum = value(add.out, batch);
   const View gamma = View::dense(weight(norm.weight).vector.data(), activations_, {norm.width});
   const View rstd = LOTSE_TRY(scratch_.view(Slot::norm, AclType::f32, {sum.shape[0], 1}));
@@ -266,19 +321,36 @@ Result<void> AscendExecutable::execute_fused(const Add& add, const RmsNorm& norm
                      queue_->tensor(rstd), queue_->tensor(sum));
 }
 
+Result<void> AscendExecutable::norm_quant(const View& a, const View& b, const View& sum,
+                                          const RmsNorm& norm, double epsilon, const Batch& batch) {
+  const View gamma = View::dense(weight(norm.weight).vector.data(), activations_, {norm.width});
+  const Quantised out = quantised(norm.out, batch);
+  // The operator's second result has no meaning here, but must have room.
+  const View other = LOTSE_TRY(scratch_.view(Slot::quantised, AclType::i8, sum.shape));
+  const View scales = LOTSE_TRY(scratch_.view(Slot::token_scales, AclType::f32, {sum.shape[0]}));
+  return queue_->run(queue_->library().add_rms_norm_quant, queue_->tensor(a), queue_->tensor(b),
+                     queue_->tensor(gamma), nullptr, nullptr, epsilon, queue_->tensor(out.values),
+                     queue_->tensor(other), queue_->tensor(sum), queue_->tensor(out.scales),
+                     queue_->tensor(scales));
+}
+
+Result<void> AscendExecutable::swiglu_quant(const Linear& linear, const GatedActivation& gated,
+                                            const Batch& batch) {
+  const Quantised in = is_quantised(linear.in)
+                           ? quantised(linear.in, batch)
+                           : LOTSE_TRY(quantise(context_, value(linear.in, batch)));
+  return gated_linear(context_, in, weight(linear.weight), quantised(gated.out, batch));
+}
+
 // Runs the operator, together with its successor where the two are one on the device; returns how
 // many operators were run.
 Result<size_t> AscendExecutable::execute_at(size_t i, const Batch& batch) {
   const Op& op = program_.ops[i];
-  const bool is_fused = can_fuse(i);
-  const Result<void> done =
-      is_fused ? execute_fused(std::get<Add>(op.operation),
-                               std::get<RmsNorm>(program_.ops[i + 1].operation), batch)
-               : std::visit([&](const auto& operation) { return execute(operation, batch); },
-                            op.operation);
+  const Fusion fusion = fusion_at(i);
+  const Result<void> done = execute_fused(i, fusion, batch);
   if (!done) return fail(done.error().code, "operator {}: {}", op.name, done.error().message);
   if (observer_ != nullptr) LOTSE_TRY(show(op, batch));
-  return is_fused ? size_t{2} : size_t{1};
+  return length_of(fusion);
 }
 
 Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
@@ -324,8 +396,11 @@ Result<void> AscendExecutable::execute(const Embed& op, const Batch& batch) {
 }
 
 Result<void> AscendExecutable::execute(const Linear& op, const Batch& batch) {
-  return linear(context_, value(op.in, batch), weight(op.weight),
-                op.bias == kNone ? nullptr : &weight(op.bias), value(op.out, batch));
+  const PreparedWeight* bias = op.bias == kNone ? nullptr : &weight(op.bias);
+  const View out = value(op.out, batch);
+  return is_quantised(op.in)
+             ? linear(context_, quantised(op.in, batch), weight(op.weight), bias, out)
+             : linear(context_, value(op.in, batch), weight(op.weight), bias, out);
 }
 
 Result<void> AscendExecutable::execute(const RmsNorm& op, const Batch& batch) {

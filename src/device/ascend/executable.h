@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/ascend/attention.h"
+#include "device/ascend/fusion.h"
 #include "device/ascend/linear.h"
 #include "device/ascend/rules.h"
 #include "device/buffer_plan.h"
@@ -53,6 +54,7 @@ class AscendExecutable final : public Executable {
 
   Result<void> check_rules(const std::vector<Weight>& weights, const ChipProfile& chip);
   Result<void> prepare_weights(const std::vector<Weight>& weights, const ChipProfile& chip);
+  Quantising quantising(const ChipProfile& chip) const;
   Result<void> prepare_ropes();
   Result<RopeVariant> make_variant(RopeId table, bool interleaved);
   Result<void> allocate();
@@ -61,8 +63,12 @@ class AscendExecutable final : public Executable {
   Result<void> bring_inputs(const Batch& batch);
   Result<void> gather_ropes();
   Result<void> show(const Op& op, const Batch& batch);
-  bool can_fuse(size_t op) const;
-  Result<void> execute_fused(const Add& add, const RmsNorm& norm, const Batch& batch);
+  Fusion fusion_at(size_t op) const;
+  Result<void> execute_fused(size_t op, Fusion fusion, const Batch& batch);
+  Result<void> add_norm(const Add& add, const RmsNorm& norm, const Batch& batch);
+  Result<void> norm_quant(const View& a, const View& b, const View& sum, const RmsNorm& norm,
+                          double epsilon, const Batch& batch);
+  Result<void> swiglu_quant(const Linear& linear, const GatedActivation& gated, const Batch& batch);
   Result<size_t> execute_at(size_t op, const Batch& batch);
 
   Result<void> execute(const Embed& op, const Batch& batch);
@@ -79,6 +85,8 @@ class AscendExecutable final : public Executable {
   int64_t columns(ValueId id) const { return program_.values[static_cast<size_t>(id)].columns; }
   int64_t rows(ValueId id, const Batch& batch) const;
   View value(ValueId id, const Batch& batch) const;
+  bool is_quantised(ValueId id) const;
+  Quantised quantised(ValueId id, const Batch& batch) const;
   const PreparedWeight& weight(WeightId id) const { return weights_[static_cast<size_t>(id)]; }
 
   std::unique_ptr<Queue> queue_;  // outlives every buffer below
@@ -93,6 +101,7 @@ class AscendExecutable final : public Executable {
   std::vector<KvCache> caches_;
   std::vector<bool> is_fused_;    // of each cache layer's attention
   std::vector<bool> is_grouped_;  // of each weight, whether it is of experts in grouped products
+  Fusions fusions_;
   std::vector<int64_t> offsets_;  // of each value in the arena, in bytes
   Buffer arena_;
   Buffer integers_;  // what bring_inputs() places of a step

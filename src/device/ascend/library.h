@@ -167,6 +167,11 @@ struct Library {
   Operator<T, T, T, int8_t> matmul_nz{symbols, "aclnnMatmulWeightNz", Presence::optional};
   Operator<T, T, T, T, T, T, T, T, T, bool, bool, int64_t, T> quant_matmul_nz{
       symbols, "aclnnQuantMatmulWeightNz", Presence::optional};
+  // Operators that quantise what they make.
+  Operator<T, T, T, T, T, double, T, T, T, T, T> add_rms_norm_quant{
+      symbols, "aclnnAddRmsNormDynamicQuant", Presence::optional};
+  Operator<T, T, T, T, T, T, T, bool, char*, T, T> dequant_swiglu_quant{
+      symbols, "aclnnDequantSwigluQuant", Presence::optional};
   Operator<T, const AclTensorList*, const AclTensorList*, T, T, IntArray, IntArray, T, T, T, T, T,
            T, T, T, T, T, T, T, T, T, T, T, IntArray, int64_t, double, int64_t, int64_t, char*,
            int64_t, int64_t, int64_t, int64_t, int64_t, bool, int64_t, int64_t, T, T>

@@ -40,26 +40,25 @@ Result<void> plain_matmul(Context& context, const View& in, const Segment& weigh
                    queue.tensor(transposed), queue.tensor(out), context.cube_math);
 }
 
-// Ascend's quantised matmul: int8 by int8 into int32, then the weight's and the token's scale.
-Result<void> int8_matmul(Context& context, const View& in, const Segment& weight, int64_t first,
-                         int64_t rows, const View& out) {
+// Ascend's quantised matmul: int8 by int8 into int32, then the weight's and the token's scale; the
+// bare sums where `out` is of INT32.
+Result<void> multiply_int8(Context& context, const Quantised& in, const Segment& weight,
+                           int64_t first, int64_t rows, const View& out) {
   Queue& queue = context.queue;
   const Library& library = queue.library();
-  const int64_t tokens = in.shape[0];
-  const View quantised = LOTSE_TRY(context.scratch.view(Slot::quantised, AclType::i8, in.shape));
-  const View scales = LOTSE_TRY(context.scratch.view(Slot::token_scales, AclType::f32, {tokens}));
-  LOTSE_TRY(queue.run(library.dynamic_quant, queue.tensor(in), nullptr, queue.tensor(quantised),
-                      queue.tensor(scales)));
   const View matrix = stored_rows(weight, first, rows);
   const View row_scales =
       View::dense(weight.scales.data(), weight.scale_type, {weight.rows}).rows(first, rows);
+  const Handle<AclTensor> scales = queue.tensor(in.scales);
+  const AclTensor* token_scales =
+      out.type == AclType::i32 ? nullptr : static_cast<const AclTensor*>(scales);
   if (weight.is_fractal()) {
-    return queue.run(library.quant_matmul_nz, queue.tensor(quantised), queue.tensor(matrix),
-                     queue.tensor(scales), queue.tensor(row_scales), nullptr, nullptr, nullptr,
-                     nullptr, nullptr, false, true, 0, queue.tensor(out));
+    return queue.run(library.quant_matmul_nz, queue.tensor(in.values), queue.tensor(matrix),
+                     token_scales, queue.tensor(row_scales), nullptr, nullptr, nullptr, nullptr,
+                     nullptr, false, true, 0, queue.tensor(out));
   }
-  return queue.run(library.quant_matmul, queue.tensor(quantised), queue.tensor(matrix),
-                   queue.tensor(row_scales), nullptr, queue.tensor(scales), nullptr, false, true,
+  return queue.run(library.quant_matmul, queue.tensor(in.values), queue.tensor(matrix),
+                   queue.tensor(row_scales), nullptr, token_scales, nullptr, false, true,
                    queue.tensor(out));
 }
 
@@ -79,6 +78,49 @@ Result<void> int4_matmul(Context& context, const View& in, const Segment& weight
   return queue.run(queue.library().weight_quant_matmul, queue.tensor(in), queue.tensor(matrix),
                    queue.tensor(scales), nullptr, nullptr, nullptr, nullptr,
                    static_cast<int>(group), queue.tensor(out));
+}
+
+bool is_int8(const PreparedWeight& weight) {
+  return std::ranges::all_of(
+      weight.segments, [](const Segment& segment) { return segment.format == WeightFormat::w8a8; });
+}
+
+// multiply(y) with a dense y of that type, which `out` gets.
+template <class F>
+Result<void> into(Context& context, AclType type, const View& out, const F& multiply) {
+  if (out.type == type && is_dense(out)) return multiply(out);
+  const View y = LOTSE_TRY(context.scratch.view(Slot::expert_out, type, out.shape));
+  LOTSE_TRY(multiply(y));
+  return copy(context, y, out);
+}
+
+Result<void> int8_matmul(Context& context, const Quantised& in, const Segment& weight,
+                         int64_t first, int64_t rows, const View& out) {
+  return into(context, context.half, out,
+              [&](const View& y) { return multiply_int8(context, in, weight, first, rows, y); });
+}
+
+// multiply(segment, first, rows, columns of `out`) for as many rows of a weight as a product takes.
+template <class F>
+Result<void> for_each_product(const PreparedWeight& weight, const View& out, const F& multiply) {
+  int64_t column = 0;
+  for (const Segment& segment : weight.segments) {
+    const int64_t most = is_quantised(segment.format) ? kMaxQuantisedRows : segment.rows;
+    for (int64_t first = 0; first < segment.rows; first += most) {
+      const int64_t rows = std::min(most, segment.rows - first);
+      LOTSE_TRY(multiply(segment, first, rows, out.as({out.shape[0], rows}, out.strides, column)));
+      column += rows;
+    }
+  }
+  return {};
+}
+
+Result<void> add_bias(Context& context, const PreparedWeight* bias, const View& out) {
+  if (bias == nullptr) return {};
+  Queue& queue = context.queue;
+  const View values = View::dense(bias->vector.data(), out.type, {out.shape[1]});
+  return queue.run(queue.library().inplace_add, queue.tensor(out), queue.tensor(values),
+                   queue.scalar(1));
 }
 
 }  // namespace
@@ -109,39 +151,65 @@ Result<View> converted(Context& context, const View& in, AclType type, Slot slot
 
 Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
                     int64_t rows, const View& out) {
+  if (weight.format == WeightFormat::w8a8) {
+    const Quantised quantised = LOTSE_TRY(quantise(context, in));
+    return int8_matmul(context, quantised, weight, first, rows, out);
+  }
   const AclType type = result_type(context, weight);
   const View x = LOTSE_TRY(converted(context, in, type, Slot::cast_in));
-  const bool is_direct = out.type == type && is_dense(out);
-  const View y =
-      is_direct ? out : LOTSE_TRY(context.scratch.view(Slot::expert_out, type, out.shape));
-  if (weight.format == WeightFormat::w8a8) {
-    LOTSE_TRY(int8_matmul(context, x, weight, first, rows, y));
-  } else if (weight.format == WeightFormat::w4a16) {
-    LOTSE_TRY(int4_matmul(context, x, weight, first, rows, y));
-  } else {
-    LOTSE_TRY(plain_matmul(context, x, weight, first, rows, y));
-  }
-  if (is_direct) return {};
-  return copy(context, y, out);
+  return into(context, type, out, [&](const View& y) {
+    return weight.format == WeightFormat::w4a16 ? int4_matmul(context, x, weight, first, rows, y)
+                                                : plain_matmul(context, x, weight, first, rows, y);
+  });
+}
+
+Result<Quantised> quantise(Context& context, const View& in) {
+  Queue& queue = context.queue;
+  const View x = LOTSE_TRY(converted(context, in, context.half, Slot::cast_in));
+  Quantised out;
+  out.values = LOTSE_TRY(context.scratch.view(Slot::quantised, AclType::i8, in.shape));
+  out.scales = LOTSE_TRY(context.scratch.view(Slot::token_scales, AclType::f32, {in.shape[0]}));
+  LOTSE_TRY(queue.run(queue.library().dynamic_quant, queue.tensor(x), nullptr,
+                      queue.tensor(out.values), queue.tensor(out.scales)));
+  return out;
 }
 
 Result<void> linear(Context& context, const View& in, const PreparedWeight& weight,
                     const PreparedWeight* bias, const View& out) {
-  Queue& queue = context.queue;
-  int64_t column = 0;
-  for (const Segment& segment : weight.segments) {
-    const int64_t most = is_quantised(segment.format) ? kMaxQuantisedRows : segment.rows;
-    for (int64_t first = 0; first < segment.rows; first += most) {
-      const int64_t rows = std::min(most, segment.rows - first);
-      const View columns = out.as({out.shape[0], rows}, out.strides, column);
-      LOTSE_TRY(matmul(context, in, segment, first, rows, columns));
-      column += rows;
-    }
+  if (is_int8(weight)) {
+    const Quantised quantised = LOTSE_TRY(quantise(context, in));
+    return linear(context, quantised, weight, bias, out);
   }
-  if (bias == nullptr) return {};
-  const View values = View::dense(bias->vector.data(), out.type, {out.shape[1]});
-  return queue.run(queue.library().inplace_add, queue.tensor(out), queue.tensor(values),
-                   queue.scalar(1));
+  LOTSE_TRY(for_each_product(
+      weight, out, [&](const Segment& segment, int64_t first, int64_t rows, const View& columns) {
+        return matmul(context, in, segment, first, rows, columns);
+      }));
+  return add_bias(context, bias, out);
+}
+
+Result<void> linear(Context& context, const Quantised& in, const PreparedWeight& weight,
+                    const PreparedWeight* bias, const View& out) {
+  LOTSE_TRY(for_each_product(
+      weight, out, [&](const Segment& segment, int64_t first, int64_t rows, const View& columns) {
+        return int8_matmul(context, in, segment, first, rows, columns);
+      }));
+  return add_bias(context, bias, out);
+}
+
+Result<void> gated_linear(Context& context, const Quantised& in, const PreparedWeight& weight,
+                          const Quantised& out) {
+  Queue& queue = context.queue;
+  const Segment& segment = weight.segments.front();
+  const int64_t tokens = in.values.shape[0];
+  const View sums =
+      LOTSE_TRY(context.scratch.view(Slot::sums, AclType::i32, {tokens, segment.rows}));
+  LOTSE_TRY(multiply_int8(context, in, segment, 0, segment.rows, sums));
+  const View row_scales = View::dense(segment.scales.data(), AclType::f32, {segment.rows});
+  char mode[] = "dynamic";
+  return queue.run(queue.library().dequant_swiglu_quant, queue.tensor(sums),
+                   queue.tensor(row_scales), queue.tensor(in.scales.as({tokens, 1}, {1, 1})),
+                   nullptr, nullptr, nullptr, nullptr, true, mode, queue.tensor(out.values),
+                   queue.tensor(out.scales));
 }
 
 }  // namespace lotse::ascend

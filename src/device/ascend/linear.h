@@ -24,6 +24,15 @@ Result<View> converted(Context& context, const View& in, AclType type, Slot slot
 // The type of a product's activations and results with this weight.
 AclType result_type(const Context& context, const Segment& weight);
 
+// Rows in INT8 with a scale each: x ≈ values · scale.
+struct Quantised {
+  View values;  // i8 [tokens, columns]
+  View scales;  // f32 [tokens]
+};
+
+// Quantises each row by itself, into working memory that the next call uses again.
+Result<Quantised> quantise(Context& context, const View& in);
+
 // out[t, n] = Σ_k in[t, k] · weight[n, k] over rows [first, first + rows) of the weight. `in` and
 // `out` are matrices of the type of activations.
 Result<void> matmul(Context& context, const View& in, const Segment& weight, int64_t first,
@@ -32,5 +41,14 @@ Result<void> matmul(Context& context, const View& in, const Segment& weight, int
 // All segments, and the bias where `bias` is not null.
 Result<void> linear(Context& context, const View& in, const PreparedWeight& weight,
                     const PreparedWeight* bias, const View& out);
+
+// The same of rows that are quantised; all segments are of INT8.
+Result<void> linear(Context& context, const Quantised& in, const PreparedWeight& weight,
+                    const PreparedWeight* bias, const View& out);
+
+// The linear without bias of a weight of one INT8 segment, its gated activation by silu, and the
+// quantisation of that, with no rounding in between.
+Result<void> gated_linear(Context& context, const Quantised& in, const PreparedWeight& weight,
+                          const Quantised& out);
 
 }  // namespace lotse::ascend

@@ -246,6 +246,26 @@ Result<std::vector<Segment>> make_segments(Queue& queue, const WeightDecl& decl,
   return segments;
 }
 
+Result<void> append_widened(const WeightDecl& decl, const WeightPart& part,
+                            std::vector<float>& values) {
+  switch (part.format) {
+    case WeightFormat::f32:
+      for (const float value : part.data.as<float>()) values.push_back(value);
+      return {};
+    case WeightFormat::f16:
+      for (const uint16_t bits : part.data.as<uint16_t>()) values.push_back(fp16_to_float(bits));
+      return {};
+    case WeightFormat::bf16:
+      for (const uint16_t bits : part.data.as<uint16_t>()) values.push_back(bf16_to_float(bits));
+      return {};
+    default:
+      return fail(ErrorCode::unsupported,
+                  "{}: a router in {}; Ascend devices take routers of floats, which `lotse port` "
+                  "leaves",
+                  decl.sources.front(), name(part.format));
+  }
+}
+
 }  // namespace
 
 int64_t PreparedWeight::bytes() const {
@@ -296,6 +316,19 @@ Result<PreparedWeight> prepare_weight(Queue& queue, const WeightDecl& decl, cons
                 decl.sources.front(), name(prepared.segments[0].format),
                 name(prepared.segments[1].format));
   }
+  return prepared;
+}
+
+Result<PreparedWeight> prepare_wide(const Queue& queue, const WeightDecl& decl,
+                                    const Weight& weight) {
+  std::vector<float> values;
+  for (const WeightPart& part : weight.parts) LOTSE_TRY(append_widened(decl, part, values));
+  PreparedWeight prepared;
+  prepared.segments.emplace_back();
+  Segment& segment = prepared.segments.back();
+  segment.rows = decl.rows;
+  segment.columns = decl.columns;
+  segment.data = LOTSE_TRY(queue.upload(std::as_bytes(std::span(values)), "weights"));
   return prepared;
 }
 

@@ -60,6 +60,11 @@ bool prefers_fractal_nz(bool chip_has_bf16);
 Result<PreparedWeight> prepare_weight(Queue& queue, const WeightDecl& decl, const Weight& weight,
                                       const Preparation& preparation);
 
+// A matrix in FP32, of FP32, FP16 or BF16: routers, whose sums decide between experts and must not
+// be rounded.
+Result<PreparedWeight> prepare_wide(const Queue& queue, const WeightDecl& decl,
+                                    const Weight& weight);
+
 // A vector with its offset added, rounded to `type`.
 Result<PreparedWeight> prepare_vector(const Queue& queue, const WeightDecl& decl,
                                       const Weight& weight, AclType type);

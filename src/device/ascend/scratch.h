@@ -12,6 +12,7 @@ enum class Slot : uint8_t {
   cast_out,
   quantised,
   token_scales,
+  sums,
   norm,
   rotated,
   query,

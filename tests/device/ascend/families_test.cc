@@ -1,5 +1,7 @@
 // Every family on the emulated device: in fp32 the tokens of PyTorch, in bf16 and W8A8 logits close
 // to the CPU device's.
+#include <fmt/format.h>
+
 #include "chip/profile.h"
 #include "device/ascend/ascend_device.h"
 #include "device/cpu/cpu_device.h"
@@ -44,7 +46,29 @@ TEST_P(AscendGoldenTest, Generates256GreedyTokensAsPyTorchDoes) {
   EXPECT_EQ(produced, golden_.greedy);
 }
 
+// As a bf16 checkpoint holds them.
+void narrow_vectors(Model& model) {
+  for (size_t i = 0; i < model.weights.size(); ++i) {
+    if (model.program.weights[i].role != WeightRole::vector) continue;
+    for (WeightPart& part : model.weights[i].parts) {
+      std::vector<float> values;
+      for (const float value : part.data.as<float>()) values.push_back(round_to_bf16(value));
+      part.data = make_tensor(DType::f32, part.data.shape, std::move(values));
+    }
+  }
+}
+
 // In bf16 a rounding may send a token to another expert, so a mixture's logits may differ there.
+TEST_P(AscendGoldenTest, Bf16LogitsAreCloseToTheCpuDevices) {
+  narrow_to_bf16(model_.weights, model_.program);
+  narrow_vectors(model_);
+  Runner on_ascend(*device_, model_, DType::bf16, std::ssize(tokens_), kBlock);
+  Runner on_cpu(*cpu_, model_, DType::bf16, std::ssize(tokens_));
+  const double departure = relative_rms(on_ascend.step(tokens_), on_cpu.step(tokens_));
+  RecordProperty("departure", fmt::format("{:.4f}", departure));
+  EXPECT_LT(departure, model_.config.moe.experts > 0 ? 1e-1 : 2e-2);
+}
+
 TEST_P(AscendGoldenTest, Bf16LogitsAreCloseToPyTorch) {
   narrow_to_bf16(model_.weights, model_.program);
   Runner runner(*device_, model_, DType::bf16, std::ssize(tokens_), kBlock);
@@ -66,9 +90,12 @@ TEST_P(AscendGoldenTest, W8A8LogitsAreCloseToTheCpuDevices) {
   Runner on_cpu(*cpu_, model, DType::bf16, std::ssize(tokens_));
   const auto actual = on_ascend.step(tokens_);
   const auto expected = on_cpu.step(tokens_);
-  // Where a bf16 rounding moves an int8 activation by one step, these tiny models depart by that.
-  const double tolerance = model.config.moe.experts > 0 ? 1e-1 : 6e-2;
-  EXPECT_LT(relative_rms(actual, expected), tolerance);
+  // Any rounding moves some int8 activations by a step; what that means for models as tiny as these
+  // is in docs/ascend.md, "How far from the CPU".
+  const double tolerance = model.config.moe.experts > 0 ? 1e-1 : 5e-2;
+  const double departure = relative_rms(actual, expected);
+  RecordProperty("departure", fmt::format("{:.4f}", departure));
+  EXPECT_LT(departure, tolerance);
   expect_same_choices(actual, expected, tolerance);
 }
 
