@@ -35,7 +35,9 @@ bool is_within(const fs::path& inner, const fs::path& outer) {
 
 Result<fs::path> resolved(const fs::path& path) {
   std::error_code error;
-  fs::path result = fs::weakly_canonical(path, error);
+  // Of a relative path that does not exist yet, the canonical form would stay relative.
+  fs::path result = fs::absolute(path, error);
+  if (!error) result = fs::weakly_canonical(result, error);
   if (error) return fail(ErrorCode::io, "{}: {}", path.string(), error.message());
   if (!result.has_filename()) result = result.parent_path();  // "out/"
   return result;

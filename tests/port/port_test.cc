@@ -103,6 +103,15 @@ TEST_F(PortTest, RefusesAnOutThatOverlapsTheModel) {
             std::string::npos);
 }
 
+TEST_F(PortTest, TakesAnOutRelativeToTheCurrentFolder) {
+  const fs::path before = fs::current_path();
+  fs::current_path(scratch_.path());
+  const auto result = port(model_, "relative", settings_);
+  fs::current_path(before);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_TRUE(fs::exists(scratch_.path() / "relative" / "lotse.json"));
+}
+
 TEST_F(PortTest, LeavesAFolderInTheWayAlone) {
   const fs::path partial = out_.string() + ".partial";
   fs::create_directory(partial);
