@@ -126,6 +126,33 @@ TEST_P(FractalWeights, AreMadeWhereTheShapeAllowsIt) {
   EXPECT_FALSE(ascend::prefers_fractal_nz(false));
 }
 
+// What was brought to be converted is gone once the weights are made.
+TEST(AscendWeights, AreHeldOnce) {
+  const auto free = [] { return list_ascend_devices()->front().free_bytes; };
+  const auto device = make_ascend_device(0).value();
+  const Case c{"w8a8", WeightFormat::w8a8, 2048, 2048, 0, true};
+  const Program program = one_linear(c);
+  Random random(1);
+  std::vector<Weight> weights(2);
+  weights[0].parts = {bf16_part(kVocabulary, c.columns, 1, random)};
+  weights[1].parts = {part_of(c, random)};
+  const int64_t before = free();
+  const auto executable = device->load(program, weights, limits_of(DType::bf16)).value();
+  const Executable::Memory memory = executable->memory();
+  EXPECT_GE(memory.weights, c.rows * c.columns + kVocabulary * c.columns * 2);
+  // Within what allocations are rounded up to.
+  EXPECT_LE(before - free(), memory.weights + memory.cache + memory.working + (1 << 20));
+}
+
+TEST(AscendLibrary, DoesWithoutOptionalOperators) {
+  ascend::Symbols none({});
+  const ascend::Operator<> optional{none, "aclnnNone", ascend::Presence::optional};
+  EXPECT_FALSE(optional.exists());
+  EXPECT_TRUE(none.missing().empty());
+  const ascend::Operator<> required{none, "aclnnNone"};
+  EXPECT_EQ(none.missing().size(), 2u);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, FractalWeights,
     testing::Values(Case{"bf16", WeightFormat::bf16, 97, 80, 0, true},
