@@ -205,9 +205,18 @@ Result<std::vector<Figure>> machine_limits(const BenchOptions& options) {
   return figures;
 }
 
+// Nothing where the device does not tell.
+std::string describe_steps(const Executable::Steps& steps) {
+  if (steps.all == 0) return "";
+  const std::string counts =
+      fmt::format("{} of {} steps replayed a captured graph", steps.replayed, steps.all);
+  return steps.why_not.empty() ? counts : fmt::format("{}: {}", counts, steps.why_not);
+}
+
 Result<int> bench(BenchOptions options) {
   std::vector<Figure> figures = LOTSE_TRY(machine_limits(options));
   std::optional<std::string> engine_note;
+  std::string step_note;
   if (!options.model.empty()) {
     const int64_t each = options.depth + options.gen + 2;
     options.engine.context = std::max(options.prompt, each * options.batch) + 128 * options.batch;
@@ -222,9 +231,11 @@ Result<int> bench(BenchOptions options) {
     if (options.gen > 0) {
       for (Figure& f : LOTSE_TRY(bench_decode(*engine, options))) figures.push_back(std::move(f));
     }
+    step_note = describe_steps(engine->executable().steps());
   }
   print(figures, options.json);
   if (engine_note) fmt::print(stderr, "{}\n", *engine_note);
+  if (!step_note.empty()) fmt::print(stderr, "{}\n", step_note);
   return kOk;
 }
 

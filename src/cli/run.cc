@@ -104,7 +104,7 @@ void say_emulated(const Engine& engine, const Answer& answer) {
              r.prompt_tokens, r.tokens.size(), 1e3 * (r.prefill_seconds + r.decode_seconds));
 }
 
-Json to_json(const Engine& engine, std::span<const int32_t> prompt, const Answer& answer) {
+Json to_json(Engine& engine, std::span<const int32_t> prompt, const Answer& answer) {
   const GenerationResult& r = answer.result;
   const auto decoded = static_cast<double>(std::max<size_t>(r.tokens.size(), 1) - 1);
   Json json = {
@@ -120,6 +120,10 @@ Json to_json(const Engine& engine, std::span<const int32_t> prompt, const Answer
         {"decode_seconds", r.decode_seconds},
         {"decode_tokens_per_second", r.decode_seconds > 0 ? decoded / r.decode_seconds : 0.0}}}};
   if (answer.device_seconds > 0) json["timings"]["device_seconds"] = answer.device_seconds;
+  if (const Executable::Steps steps = engine.executable().steps(); steps.all > 0) {
+    json["steps"] = {{"all", steps.all}, {"replayed", steps.replayed}};
+    if (!steps.why_not.empty()) json["steps"]["why_not_replayed"] = steps.why_not;
+  }
   return json;
 }
 

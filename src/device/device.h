@@ -80,6 +80,14 @@ class Executable {
   };
   virtual Memory memory() const = 0;
 
+  // How the steps so far were executed.
+  struct Steps {
+    int64_t all = 0;
+    int64_t replayed = 0;  // each by one call that runs a captured graph again
+    std::string why_not;   // why decode steps are not captured; empty when they are or were
+  };
+  virtual Steps steps() const { return {}; }
+
   // Seconds of all steps so far by the device's own clock, 0 where it has none. An emulated
   // device's clock predicts.
   virtual double device_seconds() const { return 0; }

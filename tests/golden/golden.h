@@ -97,6 +97,8 @@ class Runner {
     return produced;
   }
 
+  const Executable& executable() const { return *executable_; }
+
  private:
   ExecutionLimits limits_;
   std::vector<int32_t> blocks_;

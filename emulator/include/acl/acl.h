@@ -21,6 +21,7 @@ typedef void* aclrtStream;
 typedef void* aclrtEvent;
 typedef void* aclrtDrvMemHandle;
 typedef void* aclmdlRI;
+typedef void* aclrtTaskGrp;
 typedef struct aclTensor aclTensor;
 typedef struct aclScalar aclScalar;
 typedef struct aclIntArray aclIntArray;
@@ -186,6 +187,15 @@ aclError aclmdlRICaptureBegin(aclrtStream stream, aclmdlRICaptureMode mode);
 aclError aclmdlRICaptureEnd(aclrtStream stream, aclmdlRI* modelRI);
 aclError aclmdlRIExecuteAsync(aclmdlRI modelRI, aclrtStream stream);
 aclError aclmdlRIDestroy(aclmdlRI modelRI);
+
+/* Operators that a graph runs with other arguments after its capture: those issued on the captured
+ * stream between GrpBegin and GrpEnd. Between UpdateBegin and UpdateEnd as many of the same kind
+ * are issued on a stream that is not captured, and take their place once that stream comes to it.
+ * The handle lives as long as the graph. */
+aclError aclmdlRICaptureTaskGrpBegin(aclrtStream stream);
+aclError aclmdlRICaptureTaskGrpEnd(aclrtStream stream, aclrtTaskGrp* handle);
+aclError aclmdlRICaptureTaskUpdateBegin(aclrtStream stream, aclrtTaskGrp handle);
+aclError aclmdlRICaptureTaskUpdateEnd(aclrtStream stream);
 
 /* Tensors and arguments of operators. Strides and offsets count elements; a null `strides` means
  * row-major. A tensor list owns its tensors. */

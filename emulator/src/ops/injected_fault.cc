@@ -11,7 +11,7 @@ namespace {
 
 struct InjectedFault {
   std::string name;
-  uint64_t launch = 0;  // counted from 1
+  uint64_t run = 0;  // counted from 1
 };
 
 InjectedFault requested_fault() {
@@ -21,7 +21,7 @@ InjectedFault requested_fault() {
   InjectedFault fault;
   if (colon == std::string_view::npos) return fault;
   const char* end = request.data() + request.size();
-  if (std::from_chars(request.data() + colon + 1, end, fault.launch).ptr != end) return {};
+  if (std::from_chars(request.data() + colon + 1, end, fault.run).ptr != end) return {};
   fault.name = request.substr(0, colon);
   return fault;
 }
@@ -30,8 +30,8 @@ InjectedFault requested_fault() {
 
 bool is_injected_fault(std::string_view name) {
   static const InjectedFault fault = requested_fault();
-  static std::atomic<uint64_t> launches = 0;
-  return fault.name == name && ++launches == fault.launch;
+  static std::atomic<uint64_t> runs = 0;
+  return fault.name == name && ++runs == fault.run;
 }
 
 }  // namespace lotse::emulator

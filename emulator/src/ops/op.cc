@@ -222,10 +222,10 @@ aclnnStatus enqueue_operator(const char* name, void* workspace, uint64_t workspa
                                .writes = true,
                                .argument = "workspace"});
     }
-    task.run = [run = std::move(task.run), workspace, needed, id = target.device(),
-                fails = is_injected_fault(name)] {
+    task.run = [run = std::move(task.run), workspace, needed, id = target.device(), name] {
       running_device = id;
-      if (fails) fail(kVectorFault, "a fault that LOTSE_EMULATOR_FAULT asked for");
+      if (is_injected_fault(name))
+        fail(kVectorFault, "a fault that LOTSE_EMULATOR_FAULT asked for");
       if (needed > 0) {
         try {
           resolve(workspace, needed, id, kVectorFault);

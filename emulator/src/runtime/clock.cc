@@ -12,6 +12,7 @@ namespace {
 constexpr double kCallMicroseconds = 0.5;
 
 std::atomic<double> latest{0};  // a new thread starts here
+std::atomic<uint64_t> calls{0};
 thread_local double now = latest.load();
 
 void move_to(double time) noexcept {
@@ -26,6 +27,11 @@ void move_to(double time) noexcept {
 double host_time() noexcept { return now; }
 void advance_host(double microseconds) noexcept { move_to(now + microseconds); }
 void host_waits_until(double time) noexcept { move_to(std::max(now, time)); }
-void charge_call() noexcept { advance_host(kCallMicroseconds); }
+uint64_t host_calls() noexcept { return calls; }
+
+void charge_call() noexcept {
+  ++calls;
+  advance_host(kCallMicroseconds);
+}
 
 }  // namespace lotse::emulator

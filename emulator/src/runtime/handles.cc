@@ -27,6 +27,8 @@ const char* name_of(HandleKind kind) {
       return "aclrtEvent";
     case HandleKind::graph:
       return "aclmdlRI";
+    case HandleKind::task_group:
+      return "aclrtTaskGrp";
     case HandleKind::physical_memory:
       return "aclrtDrvMemHandle";
     case HandleKind::tensor:

@@ -12,6 +12,7 @@ enum class HandleKind {
   stream,
   event,
   graph,
+  task_group,
   physical_memory,
   tensor,
   scalar,

@@ -112,7 +112,9 @@ std::optional<std::string> HazardDetector::add(int64_t stream, int32_t device, c
   std::optional<std::string> race;
   std::vector<Use> uses;
   for (const Access& access : task.accesses) {
-    if (access.size == 0 || !is_device_address(reinterpret_cast<const void*>(access.begin))) {
+    const bool is_tracked =
+        access.is_object || is_device_address(reinterpret_cast<const void*>(access.begin));
+    if (access.size == 0 || !is_tracked) {
       continue;
     }
     auto origin =

@@ -88,6 +88,10 @@ void Stream::enqueue(Task task) {
     graph_->add(*this, std::move(task));
     return;
   }
+  if (updated_ != nullptr) {
+    update_.push_back(std::move(task));
+    return;
+  }
   std::optional<Fault> fault;
   if (hazards() != nullptr) {
     if (auto race = hazards()->add(number_, device_, task)) fault = {kHazard, std::move(*race)};
@@ -99,6 +103,7 @@ void Stream::enqueue(Task task) {
 std::shared_ptr<Marker> Stream::record() {
   auto marker = std::make_shared<Marker>();
   const std::lock_guard lock(mutex_);
+  require_no_update();
   if (graph_ != nullptr) {
     marker->captured = true;
     marker->graph = graph_;
@@ -112,6 +117,7 @@ std::shared_ptr<Marker> Stream::record() {
 
 void Stream::wait(std::shared_ptr<Marker> marker) {
   const std::lock_guard lock(mutex_);
+  require_no_update();
   if (marker->captured) {
     const auto graph = marker->graph.lock();
     if (graph_ == nullptr && graph && graph->join(*this)) graph_ = graph;
@@ -153,6 +159,26 @@ void Stream::end_capture() {
 std::shared_ptr<Graph> Stream::capture() {
   const std::lock_guard lock(mutex_);
   return graph_;
+}
+
+void Stream::require_no_update() const {
+  if (updated_ == nullptr) return;
+  fail(kCaptureState,
+       "stream {} updates a graph; only operators may come before aclmdlRICaptureTaskUpdateEnd",
+       number_);
+}
+
+void Stream::begin_update(TaskGroup& group) {
+  const std::lock_guard lock(mutex_);
+  require_no_update();
+  if (graph_ != nullptr) fail(kCaptureState, "stream {} is being captured", number_);
+  updated_ = &group;
+}
+
+std::pair<TaskGroup*, std::vector<Task>> Stream::end_update() {
+  const std::lock_guard lock(mutex_);
+  if (updated_ == nullptr) fail(kCaptureState, "stream {} updates no graph", number_);
+  return {std::exchange(updated_, nullptr), std::exchange(update_, {})};
 }
 
 void Stream::work() {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "runtime/api.h"
@@ -21,6 +22,7 @@
 namespace lotse::emulator {
 
 class Graph;
+struct TaskGroup;
 
 // A range of device memory that a task touches.
 struct Access {
@@ -31,6 +33,7 @@ struct Access {
   // `run` bytes in each `period`, which is 0 where all are touched; irregular: some of them.
   size_t run = 0, period = 0;
   bool irregular = false;
+  bool is_object = false;  // the range stands for an object of the runtime
 };
 
 struct Task {
@@ -107,6 +110,10 @@ class LOTSE_EMULATOR_API Stream {
   void end_capture();
   std::shared_ptr<Graph> capture();  // null while tasks run
 
+  // Until the end of the update, tasks are collected in place of run; its group and the tasks.
+  void begin_update(TaskGroup& group);
+  std::pair<TaskGroup*, std::vector<Task>> end_update();
+
  private:
   struct Item {
     Task task;
@@ -116,6 +123,7 @@ class LOTSE_EMULATOR_API Stream {
     double issued_us = 0;  // the host's clock
   };
   void push(Item item);
+  void require_no_update() const;
   void work();
   void execute(const Item& item);
   void run_task(const Item& item);
@@ -128,6 +136,8 @@ class LOTSE_EMULATOR_API Stream {
   std::deque<Item> queue_;
   bool stopping_ = false;
   std::shared_ptr<Graph> graph_;
+  TaskGroup* updated_ = nullptr;
+  std::vector<Task> update_;
   std::thread thread_;
   // The worker's alone:
   double ready_ = 0;  // virtual time at which the last task ended

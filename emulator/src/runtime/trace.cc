@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "runtime/clock.h"
 #include "runtime/soc.h"
 
 namespace lotse::emulator {
@@ -29,9 +30,9 @@ Trace& state() {
 
 void write_slices(std::FILE* file, const std::vector<Slice>& slices) {
   fmt::print(file,
-             "{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"soc\":\"{} (emulated)\"}},"
-             "\"traceEvents\":[",
-             soc().name);
+             "{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"soc\":\"{} (emulated)\","
+             "\"host_calls\":{}}},\"traceEvents\":[",
+             soc().name, host_calls());
   const char* separator = "\n";
   for (const Slice& slice : slices) {
     fmt::print(file,

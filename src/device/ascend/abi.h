@@ -15,6 +15,8 @@ struct AclIntArray;
 struct AclExecutor;
 using AclStream = void*;
 using AclEvent = void*;
+using AclGraph = void*;
+using AclTaskGroup = void*;
 
 // Status of every function: 0 is success.
 using AclStatus = int;

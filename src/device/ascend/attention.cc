@@ -31,6 +31,7 @@ class Runner {
         out_(out) {}
 
   Result<void> run(bool is_fused) {
+    if (queue_.is_updating()) return run_fused();
     LOTSE_TRY(write(cache_.keys, op_.heads * op_.head_dim));
     LOTSE_TRY(write(cache_.values, (op_.heads + op_.kv_heads) * op_.head_dim));
     if (is_fused) return run_fused();
@@ -80,7 +81,7 @@ class Runner {
     const std::vector<int64_t> shape = {count, first.tokens, width};
     const View rows = qkv_.rows(first.first_token, tokens).as({tokens, width}, qkv_.strides);
     const View query = LOTSE_TRY(context_.scratch.view(Slot::query, qkv_.type, {tokens, width}));
-    LOTSE_TRY(copy(context_, rows, query));
+    if (!queue_.is_updating()) LOTSE_TRY(copy(context_, rows, query));
     std::vector<int64_t> query_lengths;
     std::vector<int64_t> key_lengths;
     for (size_t i = begin; i < end; ++i) {
@@ -102,7 +103,7 @@ class Runner {
     const bool is_causal = first.tokens > 1;
     char layout[] = "BSH";
     const Handle<AclTensor> mask = queue_.tensor(inputs_.causal_mask);
-    return queue_.run(
+    return queue_.run_updatable(
         library_.attention, queue_.tensor(View::dense(query.data, query.type, shape)),
         queue_.list(keys), queue_.list(values), nullptr,
         is_causal ? static_cast<const AclTensor*>(mask) : nullptr, queue_.ints(query_lengths),

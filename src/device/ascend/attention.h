@@ -28,7 +28,8 @@ struct StepInputs {
   View causal_mask;  // u8 [2048, 2048], 1 above the diagonal: the fused operator's compressed mask
 };
 
-// By the fused operator when `is_fused`; its types must then be those of the cache.
+// By the fused operator when `is_fused`; its types must then be those of the cache. While the queue
+// updates a graph, only what the graph's next replay needs of it.
 Result<void> run_attention(Context& context, const Attention& op, const KvCache& cache,
                            const Batch& batch, const StepInputs& inputs,
                            const ExecutionLimits& limits, bool is_fused, const View& qkv,

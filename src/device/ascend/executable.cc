@@ -155,8 +155,12 @@ Result<void> AscendExecutable::allocate() {
   const int64_t size = bytes_of(activations_, 1);
   for (int64_t& offset : offsets_) offset = offset / int64_t{sizeof(float)} * size;
   arena_ = LOTSE_TRY(queue_->allocate(plan.bytes / int64_t{sizeof(float)} * size, "activations"));
+  graphs_ = std::make_unique<DecodeGraphs>(
+      *queue_, limits_, why_not_captured(queue_->library(), program_, is_fused_, is_grouped_));
+  ExecutionLimits with_spare = limits_;
+  if (graphs_->is_on()) ++with_spare.cache_blocks;
   for (const CacheLayer& layer : program_.cache_layers) {
-    caches_.push_back(LOTSE_TRY(KvCache::allocate(*queue_, layer, limits_, cached_)));
+    caches_.push_back(LOTSE_TRY(KvCache::allocate(*queue_, layer, with_spare, cached_)));
   }
   const int64_t slots = limits_.max_sequences * limits_.max_context;
   const int64_t blocks =
@@ -196,8 +200,9 @@ View AscendExecutable::value(ValueId id, const Batch& batch) const {
 }
 
 // All of a step's integers in one copy. Indices are i64; the block table, i32 by the operator's
-// rule, is packed two to a word.
-Result<void> AscendExecutable::bring_inputs(const Batch& batch) {
+// rule, is packed two to a word. With `least_blocks` of the longest context the layout depends on
+// the batch's size alone.
+Result<void> AscendExecutable::bring_inputs(const Batch& batch, int64_t least_blocks) {
   staged_.clear();
   const auto place = [&](AclType type, std::vector<int64_t> shape) {
     return View::dense(integers_.data() + 8 * std::ssize(staged_), type, std::move(shape));
@@ -224,7 +229,7 @@ Result<void> AscendExecutable::bring_inputs(const Batch& batch) {
   }
   const bool gathers = std::ranges::find(is_fused_, false) != is_fused_.end();
   int64_t contexts = 0;
-  int64_t blocks_each = 1;
+  int64_t blocks_each = least_blocks;
   for (const BatchSequence& sequence : batch.sequences) {
     if (gathers) contexts += sequence.context;
     blocks_each = std::max(blocks_each, ceil_div(sequence.context, limits_.block_tokens));
@@ -353,16 +358,36 @@ Result<size_t> AscendExecutable::execute_at(size_t i, const Batch& batch) {
   return length_of(fusion);
 }
 
+// Everything that a step does once its inputs lie on the device; the logits in fp32.
+Result<View> AscendExecutable::compute(const Batch& batch) {
+  LOTSE_TRY(gather_ropes());
+  for (size_t i = 0; i < program_.ops.size();) i += LOTSE_TRY(execute_at(i, batch));
+  return converted(context_, value(program_.logits, batch), AclType::f32, Slot::cast_out);
+}
+
+Result<View> AscendExecutable::run_bucket(int64_t bucket, const Batch& batch) {
+  const PaddedBatch padded(batch, bucket, static_cast<int32_t>(limits_.cache_blocks));
+  const Batch step = padded.batch();
+  LOTSE_TRY(bring_inputs(step, ceil_div(limits_.max_context, limits_.block_tokens)));
+  return graphs_->run(bucket, {[&] { return compute(step); },
+                               [&]() -> Result<void> {
+                                 for (const Op& op : program_.ops) {
+                                   const auto* attention = std::get_if<Attention>(&op.operation);
+                                   if (attention != nullptr) LOTSE_TRY(execute(*attention, step));
+                                 }
+                                 return {};
+                               }});
+}
+
 Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
   LOTSE_TRY(queue_->enter());
   LOTSE_TRY(queue_->start_timer());
-  LOTSE_TRY(bring_inputs(batch));
-  LOTSE_TRY(gather_ropes());
-  for (size_t i = 0; i < program_.ops.size();) i += LOTSE_TRY(execute_at(i, batch));
-  const View logits = value(program_.logits, batch);
-  const View wide = LOTSE_TRY(converted(context_, logits, AclType::f32, Slot::cast_out));
+  const int64_t bucket = observer_ == nullptr ? graphs_->bucket_of(batch) : 0;
+  if (bucket == 0) LOTSE_TRY(bring_inputs(batch, 1));
+  const View wide = LOTSE_TRY(bucket == 0 ? compute(batch) : run_bucket(bucket, batch));
   device_seconds_ += LOTSE_TRY(queue_->stop_timer());
-  logits_.resize(at(logits.elements()));
+  ++steps_;
+  logits_.resize(batch.output_rows.size() * at(wide.shape[1]));
   LOTSE_TRY(queue_->download(wide.data, std::as_writable_bytes(std::span(logits_))));
   return std::span<const float>(logits_);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/ascend/attention.h"
+#include "device/ascend/decode_graphs.h"
 #include "device/ascend/fusion.h"
 #include "device/ascend/linear.h"
 #include "device/ascend/rules.h"
@@ -25,6 +26,7 @@ class AscendExecutable final : public Executable {
   Result<std::span<const float>> run(const Batch& batch) override;
   void observe(Observer* observer) override { observer_ = observer; }
   Memory memory() const override;
+  Steps steps() const override { return {steps_, graphs_->replays(), graphs_->why_not()}; }
   double device_seconds() const override { return device_seconds_; }
 
  private:
@@ -60,7 +62,9 @@ class AscendExecutable final : public Executable {
   Result<void> allocate();
   AclType activation_type(const std::vector<Weight>& weights) const;
 
-  Result<void> bring_inputs(const Batch& batch);
+  Result<View> run_bucket(int64_t bucket, const Batch& batch);
+  Result<View> compute(const Batch& batch);
+  Result<void> bring_inputs(const Batch& batch, int64_t least_blocks);
   Result<void> gather_ropes();
   Result<void> show(const Op& op, const Batch& batch);
   Fusion fusion_at(size_t op) const;
@@ -109,7 +113,9 @@ class AscendExecutable final : public Executable {
   std::vector<int64_t> staged_;  // the same on the host, kept until the step has ended
   View tokens_, positions_, output_rows_, moe_index_;
   StepInputs inputs_;
+  std::unique_ptr<DecodeGraphs> graphs_;
   std::vector<float> logits_;
+  int64_t steps_ = 0;
   double device_seconds_ = 0;
   Observer* observer_ = nullptr;
 };

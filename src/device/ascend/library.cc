@@ -129,4 +129,9 @@ Error call_error(const Library& library, std::string_view what, AclStatus status
                            is_silent ? "the library gave no reason" : text)};
 }
 
+Result<void> check(const Library& library, std::string_view what, AclStatus status) {
+  if (status == 0) return {};
+  return std::unexpected(call_error(library, what, status));
+}
+
 }  // namespace lotse::ascend

@@ -1,6 +1,7 @@
 // The vendor's libraries, or the emulator's, loaded at run time: functions by name.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -113,6 +114,22 @@ struct Library {
   Function<AclStatus(AclEvent, AclStream)> record_event{symbols, "aclrtRecordEvent"};
   Function<AclStatus(float*, AclEvent, AclEvent)> elapsed{symbols, "aclrtEventElapsedTime"};
 
+  Function<AclStatus(AclStream, int)> capture_begin{symbols, "aclmdlRICaptureBegin",
+                                                    Presence::optional};
+  Function<AclStatus(AclStream, AclGraph*)> capture_end{symbols, "aclmdlRICaptureEnd",
+                                                        Presence::optional};
+  Function<AclStatus(AclGraph, AclStream)> execute_graph{symbols, "aclmdlRIExecuteAsync",
+                                                         Presence::optional};
+  Function<AclStatus(AclGraph)> destroy_graph{symbols, "aclmdlRIDestroy", Presence::optional};
+  Function<AclStatus(AclStream)> group_begin{symbols, "aclmdlRICaptureTaskGrpBegin",
+                                             Presence::optional};
+  Function<AclStatus(AclStream, AclTaskGroup*)> group_end{symbols, "aclmdlRICaptureTaskGrpEnd",
+                                                          Presence::optional};
+  Function<AclStatus(AclStream, AclTaskGroup)> update_begin{
+      symbols, "aclmdlRICaptureTaskUpdateBegin", Presence::optional};
+  Function<AclStatus(AclStream)> update_end{symbols, "aclmdlRICaptureTaskUpdateEnd",
+                                            Presence::optional};
+
   Function<AclTensor*(const int64_t*, uint64_t, AclType, const int64_t*, int64_t, AclFormat,
                       const int64_t*, uint64_t, void*)>
       create_tensor{symbols, "aclCreateTensor"};
@@ -180,5 +197,7 @@ struct Library {
 
 // The text of a failed call: operator or function, code, and the library's own words.
 Error call_error(const Library& library, std::string_view what, AclStatus status);
+// That error unless `status` is success.
+Result<void> check(const Library& library, std::string_view what, AclStatus status);
 
 }  // namespace lotse::ascend

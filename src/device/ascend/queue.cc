@@ -12,11 +12,6 @@ std::vector<int64_t> dense_strides(const std::vector<int64_t>& shape) {
   return strides;
 }
 
-Result<void> checked(const Library& library, const char* what, AclStatus status) {
-  if (status == 0) return {};
-  return std::unexpected(call_error(library, what, status));
-}
-
 }  // namespace
 
 int64_t bytes_of(AclType type, int64_t elements) {
@@ -71,16 +66,16 @@ int64_t View::elements() const {
 
 Result<std::unique_ptr<Queue>> Queue::open(const Library& library, int32_t device) {
   uint32_t count = 0;
-  LOTSE_TRY(checked(library, "aclrtGetDeviceCount", library.device_count(&count)));
+  LOTSE_TRY(check(library, "aclrtGetDeviceCount", library.device_count(&count)));
   if (device < 0 || device >= static_cast<int64_t>(count)) {
     return fail(ErrorCode::not_found, "ascend:{}: there {} {} device{}, counted from 0", device,
                 count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
   }
   std::unique_ptr<Queue> queue(new Queue(library, device));
   LOTSE_TRY(queue->enter());
-  LOTSE_TRY(checked(library, "aclrtCreateStream", library.create_stream(&queue->stream_)));
-  LOTSE_TRY(checked(library, "aclrtCreateEvent", library.create_event(&queue->begin_)));
-  LOTSE_TRY(checked(library, "aclrtCreateEvent", library.create_event(&queue->end_)));
+  LOTSE_TRY(check(library, "aclrtCreateStream", library.create_stream(&queue->stream_)));
+  LOTSE_TRY(check(library, "aclrtCreateEvent", library.create_event(&queue->begin_)));
+  LOTSE_TRY(check(library, "aclrtCreateEvent", library.create_event(&queue->end_)));
   return queue;
 }
 
@@ -95,11 +90,12 @@ Queue::~Queue() {
 }
 
 Result<void> Queue::enter() const {
-  return checked(library_, "aclrtSetDevice", library_.set_device(device_));
+  return check(library_, "aclrtSetDevice", library_.set_device(device_));
 }
 
 Result<Buffer> Queue::allocate(int64_t bytes, const char* what) const {
   if (bytes == 0) return Buffer();
+  ++allocations_;
   void* data = nullptr;
   const AclStatus status = library_.allocate(&data, static_cast<size_t>(bytes), kHugePagesFirst);
   if (status == 0) return Buffer(library_, static_cast<std::byte*>(data), bytes);
@@ -116,26 +112,26 @@ Result<Buffer> Queue::allocate(int64_t bytes, const char* what) const {
 Result<Buffer> Queue::upload(std::span<const std::byte> bytes, const char* what) const {
   Buffer buffer = LOTSE_TRY(allocate(static_cast<int64_t>(bytes.size()), what));
   if (bytes.empty()) return buffer;
-  LOTSE_TRY(checked(library_, "aclrtMemcpy",
-                    library_.copy(buffer.data(), bytes.size(), bytes.data(), bytes.size(),
-                                  AclCopy::host_to_device)));
+  LOTSE_TRY(check(library_, "aclrtMemcpy",
+                  library_.copy(buffer.data(), bytes.size(), bytes.data(), bytes.size(),
+                                AclCopy::host_to_device)));
   return buffer;
 }
 
 Result<void> Queue::download(const void* from, std::span<std::byte> to) const {
   LOTSE_TRY(synchronise());
-  return checked(library_, "aclrtMemcpy",
-                 library_.copy(to.data(), to.size(), from, to.size(), AclCopy::device_to_host));
+  return check(library_, "aclrtMemcpy",
+               library_.copy(to.data(), to.size(), from, to.size(), AclCopy::device_to_host));
 }
 
 Result<void> Queue::copy_in(void* to, std::span<const std::byte> from) const {
-  return checked(library_, "aclrtMemcpyAsync",
-                 library_.copy_async(to, from.size(), from.data(), from.size(),
-                                     AclCopy::host_to_device, stream_));
+  return check(library_, "aclrtMemcpyAsync",
+               library_.copy_async(to, from.size(), from.data(), from.size(),
+                                   AclCopy::host_to_device, stream_));
 }
 
 Result<void> Queue::synchronise() const {
-  return checked(library_, "aclrtSynchronizeStream", library_.synchronise(stream_));
+  return check(library_, "aclrtSynchronizeStream", library_.synchronise(stream_));
 }
 
 Handle<AclTensor> Queue::tensor(const View& view) const {
@@ -174,16 +170,34 @@ Result<void> Queue::reserve_workspace(int64_t bytes) {
   return {};
 }
 
+Result<std::unique_ptr<Graph>> Queue::capture(const std::function<Result<void>()>& step) {
+  auto graph = LOTSE_TRY(Graph::begin(library_, stream_));
+  graph_ = graph.get();
+  const Result<void> done = step();
+  graph_ = nullptr;
+  LOTSE_TRY(done);
+  LOTSE_TRY(graph->end());
+  return graph;
+}
+
+Result<void> Queue::update(Graph& graph, const std::function<Result<void>()>& operators) {
+  graph.begin_update();
+  graph_ = &graph;
+  const Result<void> done = operators();
+  graph_ = nullptr;
+  return done;
+}
+
 Result<void> Queue::start_timer() {
-  return checked(library_, "aclrtRecordEvent", library_.record_event(begin_, stream_));
+  return check(library_, "aclrtRecordEvent", library_.record_event(begin_, stream_));
 }
 
 Result<double> Queue::stop_timer() {
-  LOTSE_TRY(checked(library_, "aclrtRecordEvent", library_.record_event(end_, stream_)));
+  LOTSE_TRY(check(library_, "aclrtRecordEvent", library_.record_event(end_, stream_)));
   LOTSE_TRY(synchronise());
   float milliseconds = 0;
   LOTSE_TRY(
-      checked(library_, "aclrtEventElapsedTime", library_.elapsed(&milliseconds, begin_, end_)));
+      check(library_, "aclrtEventElapsedTime", library_.elapsed(&milliseconds, begin_, end_)));
   return static_cast<double>(milliseconds) * 1e-3;
 }
 

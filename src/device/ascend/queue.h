@@ -1,13 +1,14 @@
 // One stream of one device: memory, copies and operators in order, with everything owned.
 #pragma once
 
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "device/ascend/library.h"
+#include "device/ascend/graph.h"
 
 namespace lotse::ascend {
 
@@ -110,17 +111,23 @@ class Queue {
   // Both phases of an operator, with workspace from a pool.
   template <class... Args>
   Result<void> run(const Operator<Args...>& op, std::type_identity_t<Args>... args) {
-    uint64_t bytes = 0;
-    AclExecutor* executor = nullptr;
-    if (const AclStatus status = op.prepare(args..., &bytes, &executor)) {
-      return std::unexpected(call_error(library_, op.name(), status));
-    }
-    LOTSE_TRY(reserve_workspace(static_cast<int64_t>(bytes)));
-    if (const AclStatus status = op.launch(workspace_.data(), bytes, executor, stream_)) {
-      return std::unexpected(call_error(library_, op.name(), status));
-    }
-    return {};
+    return run_in(nullptr, op, args...);
   }
+  // The same for an operator whose arguments on the host differ from step to step.
+  template <class... Args>
+  Result<void> run_updatable(const Operator<Args...>& op, std::type_identity_t<Args>... args) {
+    return run_in(graph_, op, args...);
+  }
+
+  // Makes a graph of what `step` runs, which is not executed.
+  Result<std::unique_ptr<Graph>> capture(const std::function<Result<void>()>& step);
+  // `operators` runs what `step` ran by run_updatable(), in the same order, and nothing else.
+  Result<void> update(Graph& graph, const std::function<Result<void>()>& operators);
+  // Within `operators` of update().
+  bool is_updating() const { return graph_ != nullptr && graph_->is_updating(); }
+  // Counts the calls of allocate(): a graph that was captured before one may use memory that is
+  // gone, since working memory that grows moves.
+  int64_t allocations() const { return allocations_; }
 
   // What the device's clock says passed between two calls of mark(), in seconds: on the emulator a
   // prediction. The first mark starts; the second synchronises and returns.
@@ -131,12 +138,26 @@ class Queue {
   Queue(const Library& library, int32_t device) : library_(library), device_(device) {}
   Result<void> reserve_workspace(int64_t bytes);
 
+  // `graph`, where not null, is told of the launch.
+  template <class... Args>
+  Result<void> run_in(Graph* graph, const Operator<Args...>& op, Args... args) {
+    uint64_t bytes = 0;
+    AclExecutor* executor = nullptr;
+    LOTSE_TRY(check(library_, op.name(), op.prepare(args..., &bytes, &executor)));
+    LOTSE_TRY(reserve_workspace(static_cast<int64_t>(bytes)));
+    if (graph != nullptr) LOTSE_TRY(graph->open());
+    LOTSE_TRY(check(library_, op.name(), op.launch(workspace_.data(), bytes, executor, stream_)));
+    return graph == nullptr ? Result<void>() : graph->close();
+  }
+
   const Library& library_;
   int32_t device_;
   AclStream stream_ = nullptr;
   AclEvent begin_ = nullptr;
   AclEvent end_ = nullptr;
   Buffer workspace_;
+  Graph* graph_ = nullptr;  // that is captured or updated
+  mutable int64_t allocations_ = 0;
 };
 
 }  // namespace lotse::ascend
