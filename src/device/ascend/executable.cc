@@ -47,7 +47,9 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue
       new AscendExecutable(std::move(queue), chip, program, limits));
   LOTSE_TRY(executable->check_rules(weights, chip));
   LOTSE_TRY(executable->prepare_weights(weights, chip));
-  executable->fusions_ = find_fusions(program, executable->weights_, executable->quantising(chip));
+  const Quantising quantising =
+      LOTSE_TRY(find_quantising(*executable->queue_, executable->activations_));
+  executable->fusions_ = find_fusions(program, executable->weights_, quantising);
   LOTSE_TRY(executable->prepare_ropes());
   LOTSE_TRY(executable->allocate());
   return executable;
@@ -87,13 +89,6 @@ Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
     }
   }
   return {};
-}
-
-Quantising AscendExecutable::quantising(const ChipProfile& chip) const {
-  const Library& library = queue_->library();
-  const bool exists = has_matmul(chip, "bf16") && activations_ != AclType::f32 &&
-                      library.add_rms_norm_quant.exists() && library.dequant_swiglu_quant.exists();
-  return {exists, exists && activations_ == AclType::bf16};
 }
 
 Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights,

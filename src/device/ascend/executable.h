@@ -56,7 +56,6 @@ class AscendExecutable final : public Executable {
 
   Result<void> check_rules(const std::vector<Weight>& weights, const ChipProfile& chip);
   Result<void> prepare_weights(const std::vector<Weight>& weights, const ChipProfile& chip);
-  Quantising quantising(const ChipProfile& chip) const;
   Result<void> prepare_ropes();
   Result<RopeVariant> make_variant(RopeId table, bool interleaved);
   Result<void> allocate();

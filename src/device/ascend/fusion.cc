@@ -33,13 +33,13 @@ class Finder {
     if (const auto* add = std::get_if<Add>(&program_.ops[i].operation)) {
       const auto* norm = std::get_if<RmsNorm>(&next);
       if (norm == nullptr || !is_norm_of(*norm, add->out)) return Fusion::none;
-      return quantising_.exists && feeds_int8_only(norm->out) ? Fusion::add_norm_quant
+      return quantising_.of_sum && feeds_int8_only(norm->out) ? Fusion::add_norm_quant
                                                               : Fusion::add_norm;
     }
     const auto* linear = std::get_if<Linear>(&program_.ops[i].operation);
     const auto* gated = std::get_if<GatedActivation>(&next);
     const bool is_pair = linear != nullptr && gated != nullptr && gated->in == linear->out;
-    if (!is_pair || !quantising_.exists || gated->activation != Activation::silu)
+    if (!is_pair || !quantising_.of_gated || gated->activation != Activation::silu)
       return Fusion::none;
     const bool is_whole = weights_[index(linear->weight)].segments.size() == 1;
     return is_whole && linear->bias == kNone && is_int8(linear->weight) &&
@@ -82,6 +82,41 @@ class Finder {
 };
 
 }  // namespace
+
+Result<Quantising> find_quantising(Queue& queue, AclType type) {
+  const Library& library = queue.library();
+  if (type == AclType::f32) return Quantising();
+  constexpr int64_t kWidth = 64;
+  constexpr int64_t kPlace = 512;  // bytes, enough for any of the tensors
+  constexpr int64_t kPlaces = 16;
+  const std::vector<std::byte> zeros(kPlaces * kPlace);
+  const Buffer memory = LOTSE_TRY(queue.upload(zeros, "a trial of operators"));
+  int64_t place = 0;
+  const auto tensor = [&](AclType of, std::vector<int64_t> shape) {
+    return queue.tensor(View::dense(memory.data() + kPlace * place++, of, std::move(shape)));
+  };
+  const auto row = [&](AclType of, int64_t width) { return tensor(of, {1, width}); };
+  const auto scale = [&] { return tensor(AclType::f32, {1}); };
+  Quantising found;
+  if (library.add_rms_norm_quant.exists()) {
+    const Result<void> done =
+        queue.run(library.add_rms_norm_quant, row(type, kWidth), row(type, kWidth),
+                  tensor(type, {kWidth}), nullptr, nullptr, 1e-5, row(AclType::i8, kWidth),
+                  row(AclType::i8, kWidth), row(type, kWidth), scale(), scale());
+    found.of_sum = done.has_value();
+    found.of_norm = found.of_sum && type == AclType::bf16;
+  }
+  if (library.dequant_swiglu_quant.exists()) {
+    char mode[] = "dynamic";
+    const Result<void> done =
+        queue.run(library.dequant_swiglu_quant, row(AclType::i32, kWidth),
+                  tensor(AclType::f32, {kWidth}), row(AclType::f32, 1), nullptr, nullptr, nullptr,
+                  nullptr, true, mode, row(AclType::i8, kWidth / 2), scale());
+    found.of_gated = done.has_value();
+  }
+  LOTSE_TRY(queue.synchronise());
+  return found;
+}
 
 size_t length_of(Fusion fusion) {
   return fusion == Fusion::none || fusion == Fusion::norm_quant ? 1 : 2;

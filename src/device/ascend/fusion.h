@@ -29,9 +29,14 @@ struct Fusions {
 
 // Which operators that quantise a device has.
 struct Quantising {
-  bool exists = false;   // of a sum's norm, and of a gated activation
-  bool of_norm = false;  // of a norm without an addition: where a number's double has room
+  bool of_sum = false;    // of the norm of a sum
+  bool of_norm = false;   // of a norm without an addition: where a number's double has room
+  bool of_gated = false;  // of an INT8 product's gated activation
 };
+
+// Tries the operators on one row: toolkits have them for some chips only, and say so when asked.
+// `type` is that of activations.
+Result<Quantising> find_quantising(Queue& queue, AclType type);
 
 // What is possible with these weights.
 Fusions find_fusions(const Program& program, const std::vector<PreparedWeight>& weights,

@@ -51,39 +51,52 @@ Program silu_program() {
       ops.linear("head", ops.gather_rows(h), ops.matrix({"head"}, kVocabulary, kHidden)));
 }
 
+// The emulated chip has all of them; doubling a number in FP16 may overflow.
+TEST_F(Fusing, AsksTheDeviceForItsOperators) {
+  const Quantising bf16 = find_quantising(*queue_, AclType::bf16).value();
+  EXPECT_TRUE(bf16.of_sum && bf16.of_norm && bf16.of_gated);
+  const Quantising f16 = find_quantising(*queue_, AclType::f16).value();
+  EXPECT_TRUE(f16.of_sum && !f16.of_norm && f16.of_gated);
+  const Quantising f32 = find_quantising(*queue_, AclType::f32).value();
+  EXPECT_FALSE(f32.of_sum || f32.of_norm || f32.of_gated);
+}
+
 using Names = std::vector<std::string>;
 
 TEST_F(Fusing, QuantisesWhatOnlyInt8ProductsRead) {
   const Program program = silu_program();
   const auto weights = prepare(program, WeightFormat::w8a8);
   // norm2 is gathered, so it stays as it is.
-  const Fusions all = find_fusions(program, weights, {true, true});
+  const Fusions all = find_fusions(program, weights, {true, true, true});
   EXPECT_EQ(named(program, all),
             (Names{"norm_quant at norm", "swiglu_quant at gate_up", "add_norm at add"}));
   EXPECT_EQ(std::ranges::count(all.is_quantised, true), 2);
-  EXPECT_EQ(named(program, find_fusions(program, weights, {true, false})),
+  EXPECT_EQ(named(program, find_fusions(program, weights, {true, false, true})),
             (Names{"swiglu_quant at gate_up", "add_norm at add"}));
+  EXPECT_EQ(named(program, find_fusions(program, weights, {true, true, false})),
+            (Names{"norm_quant at norm", "add_norm at add"}));
   EXPECT_EQ(named(program, find_fusions(program, weights, {})), Names{"add_norm at add"});
 }
 
 TEST_F(Fusing, LeavesOtherFormatsActivationsAndReadersAlone) {
   const Program plain = silu_program();
-  EXPECT_EQ(named(plain, find_fusions(plain, prepare(plain, WeightFormat::bf16), {true, true})),
-            Names{"add_norm at add"});
+  EXPECT_EQ(
+      named(plain, find_fusions(plain, prepare(plain, WeightFormat::bf16), {true, true, true})),
+      Names{"add_norm at add"});
   // Gelu in the first layer; experts, which quantise for themselves, in the second; the last sum is
   // not normed.
   const Program program = make_program();
-  EXPECT_EQ(
-      named(program, find_fusions(program, prepare(program, WeightFormat::w8a8), {true, true})),
-      (Names{"norm_quant at layers.0.norm", "add_norm_quant at layers.0.add",
-             "add_norm_quant at layers.0.add2", "add_norm at layers.1.add"}));
+  EXPECT_EQ(named(program,
+                  find_fusions(program, prepare(program, WeightFormat::w8a8), {true, true, true})),
+            (Names{"norm_quant at layers.0.norm", "add_norm_quant at layers.0.add",
+                   "add_norm_quant at layers.0.add2", "add_norm at layers.1.add"}));
 }
 
 // A fused norm is written while what its addition reads is needed.
 TEST_F(Fusing, NoNormIsPlannedOverItsAddends) {
   for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::w8a8}) {
     const Program program = make_program();
-    const Fusions fusions = find_fusions(program, prepare(program, format), {true, true});
+    const Fusions fusions = find_fusions(program, prepare(program, format), {true, true, true});
     const BufferPlan plan = plan_buffers(with_longer_lives(program, fusions), 64, 64);
     const auto overlap = [&](ValueId a, ValueId b) {
       const auto bytes = [&](ValueId id) { return 64 * program.values[at(id)].columns * 4; };
