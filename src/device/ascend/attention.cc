@@ -18,7 +18,8 @@ constexpr float kHidden = -1e30f;
 class Runner {
  public:
   Runner(Context& context, const Attention& op, const KvCache& cache, const Batch& batch,
-         const StepInputs& inputs, const ExecutionLimits& limits, const View& qkv, const View& out)
+         const StepInputs& inputs, const ExecutionLimits& limits, const View& qkv,
+         const MovedHeads& moved, const View& out)
       : context_(context),
         queue_(context.queue),
         library_(context.queue.library()),
@@ -28,12 +29,14 @@ class Runner {
         inputs_(inputs),
         limits_(limits),
         qkv_(qkv),
+        moved_(moved),
         out_(out) {}
 
   Result<void> run(bool is_fused) {
     if (queue_.is_updating()) return run_fused();
-    LOTSE_TRY(write(cache_.keys, op_.heads * op_.head_dim));
-    LOTSE_TRY(write(cache_.values, (op_.heads + op_.kv_heads) * op_.head_dim));
+    const View* keys = moved_.moved(HeadPart::keys);
+    LOTSE_TRY(write(keys == nullptr ? columns(op_.heads * op_.head_dim) : *keys, cache_.keys));
+    LOTSE_TRY(write(columns((op_.heads + op_.kv_heads) * op_.head_dim), cache_.values));
     if (is_fused) return run_fused();
     int64_t slots_before = 0;
     for (const BatchSequence& sequence : batch_.sequences) {
@@ -51,11 +54,27 @@ class Runner {
     return View::dense(buffer.data(), cache_.type, {cache_.slots, kv_width()});
   }
 
-  Result<void> write(const Buffer& buffer, int64_t first_column) {
-    const View step = qkv_.as({qkv_.shape[0], kv_width()}, qkv_.strides, first_column);
+  View columns(int64_t first) const {
+    return qkv_.as({qkv_.shape[0], kv_width()}, qkv_.strides, first);
+  }
+
+  Result<void> write(const View& step, const Buffer& buffer) {
     const View source = LOTSE_TRY(converted(context_, step, cache_.type, Slot::cast_in));
     return queue_.run(library_.inplace_index_copy, queue_.tensor(cached(buffer)), 0,
                       queue_.tensor(inputs_.slots), queue_.tensor(source));
+  }
+
+  // Rows of the queries, dense. A graph has them at the beginning of their slot.
+  Result<View> queries(int64_t first, int64_t tokens) {
+    const std::vector<int64_t> shape = {tokens, op_.heads * op_.head_dim};
+    const View slot = LOTSE_TRY(context_.scratch.view(Slot::query, qkv_.type, shape));
+    if (queue_.is_updating()) return slot;
+    const View* moved = moved_.moved(HeadPart::queries);
+    if (moved != nullptr && moved->data == slot.data) return moved->rows(first, tokens);
+    const View rows = moved != nullptr ? moved->rows(first, tokens)
+                                       : qkv_.rows(first, tokens).as(shape, qkv_.strides);
+    LOTSE_TRY(copy(context_, rows, slot));
+    return slot;
   }
 
   // Adjacent sequences of one token each make one call, every other sequence its own.
@@ -79,9 +98,7 @@ class Runner {
     const int64_t width = op_.heads * op_.head_dim;
     const int64_t tokens = count * first.tokens;
     const std::vector<int64_t> shape = {count, first.tokens, width};
-    const View rows = qkv_.rows(first.first_token, tokens).as({tokens, width}, qkv_.strides);
-    const View query = LOTSE_TRY(context_.scratch.view(Slot::query, qkv_.type, {tokens, width}));
-    if (!queue_.is_updating()) LOTSE_TRY(copy(context_, rows, query));
+    const View query = LOTSE_TRY(queries(first.first_token, tokens));
     std::vector<int64_t> query_lengths;
     std::vector<int64_t> key_lengths;
     for (size_t i = begin; i < end; ++i) {
@@ -104,7 +121,7 @@ class Runner {
     char layout[] = "BSH";
     const Handle<AclTensor> mask = queue_.tensor(inputs_.causal_mask);
     return queue_.run_updatable(
-        library_.attention, queue_.tensor(View::dense(query.data, query.type, shape)),
+        library_.attention, queue_.tensor(query.as(shape, {first.tokens * width, width, 1})),
         queue_.list(keys), queue_.list(values), nullptr,
         is_causal ? static_cast<const AclTensor*>(mask) : nullptr, queue_.ints(query_lengths),
         queue_.ints(key_lengths), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr,
@@ -218,6 +235,7 @@ class Runner {
   const StepInputs& inputs_;
   const ExecutionLimits& limits_;
   const View& qkv_;
+  const MovedHeads& moved_;
   const View& out_;
 };
 
@@ -237,8 +255,8 @@ Result<KvCache> KvCache::allocate(const Queue& queue, const CacheLayer& layer,
 Result<void> run_attention(Context& context, const Attention& op, const KvCache& cache,
                            const Batch& batch, const StepInputs& inputs,
                            const ExecutionLimits& limits, bool is_fused, const View& qkv,
-                           const View& out) {
-  return Runner(context, op, cache, batch, inputs, limits, qkv, out).run(is_fused);
+                           const MovedHeads& moved, const View& out) {
+  return Runner(context, op, cache, batch, inputs, limits, qkv, moved, out).run(is_fused);
 }
 
 }  // namespace lotse::ascend

@@ -1,7 +1,7 @@
 // Attention over the paged cache: the fused operator where it can, composed in fp32 where not.
 #pragma once
 
-#include "device/ascend/linear.h"
+#include "device/ascend/moved_heads.h"
 #include "device/device.h"
 #include "device/program.h"
 
@@ -28,11 +28,12 @@ struct StepInputs {
   View causal_mask;  // u8 [2048, 2048], 1 above the diagonal: the fused operator's compressed mask
 };
 
-// By the fused operator when `is_fused`; its types must then be those of the cache. While the queue
-// updates a graph, only what the graph's next replay needs of it.
+// By the fused operator when `is_fused`, which takes queries and keys from where they moved; its
+// types must then be those of the cache. While the queue updates a graph, only what the graph's
+// next replay needs of it.
 Result<void> run_attention(Context& context, const Attention& op, const KvCache& cache,
                            const Batch& batch, const StepInputs& inputs,
                            const ExecutionLimits& limits, bool is_fused, const View& qkv,
-                           const View& out);
+                           const MovedHeads& moved, const View& out);
 
 }  // namespace lotse::ascend

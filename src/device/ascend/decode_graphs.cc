@@ -27,6 +27,12 @@ bool is_decode(const Batch& batch) {
   return true;
 }
 
+std::vector<int32_t> contexts_of(std::span<const BatchSequence> sequences, int32_t ahead) {
+  std::vector<int32_t> contexts;
+  for (const BatchSequence& sequence : sequences) contexts.push_back(sequence.context + ahead);
+  return contexts;
+}
+
 }  // namespace
 
 PaddedBatch::PaddedBatch(const Batch& batch, int64_t size, int32_t spare_block)
@@ -47,6 +53,7 @@ PaddedBatch::PaddedBatch(const Batch& batch, int64_t size, int32_t spare_block)
 DecodeGraphs::DecodeGraphs(Queue& queue, const ExecutionLimits& limits, std::string why_not)
     : queue_(queue),
       most_(std::min({limits.max_sequences, limits.max_tokens, limits.max_outputs})),
+      max_context_(limits.max_context),
       why_not_(std::move(why_not)) {}
 
 int64_t DecodeGraphs::bucket_of(const Batch& batch) const {
@@ -77,13 +84,18 @@ Result<View> DecodeGraphs::run(int64_t size, const Step& step) {
 }
 
 Result<void> DecodeGraphs::run_graph(Bucket& bucket, const Step& step) {
-  if (bucket.graph != nullptr && bucket.allocations == queue_.allocations()) {
-    LOTSE_TRY(queue_.update(*bucket.graph, step.update));
-  }
-  if (bucket.graph == nullptr || bucket.allocations != queue_.allocations()) {
-    LOTSE_TRY(capture(bucket, step));
-  }
-  return bucket.graph->replay();
+  const std::vector<int32_t> contexts = contexts_of(step.sequences, 0);
+  if (is_current(bucket) && bucket.contexts != contexts) LOTSE_TRY(update(bucket, step, 0));
+  if (!is_current(bucket)) LOTSE_TRY(capture(bucket, step));
+  LOTSE_TRY(bucket.graph->replay());
+  const bool has_room = std::ranges::max(contexts) < max_context_;
+  return has_room ? update(bucket, step, 1) : Result<void>();
+}
+
+Result<void> DecodeGraphs::update(Bucket& bucket, const Step& step, int32_t ahead) {
+  LOTSE_TRY(queue_.update(*bucket.graph, [&] { return step.update(ahead); }));
+  bucket.contexts = contexts_of(step.sequences, ahead);
+  return {};
 }
 
 Result<void> DecodeGraphs::capture(Bucket& bucket, const Step& step) {
@@ -93,6 +105,7 @@ Result<void> DecodeGraphs::capture(Bucket& bucket, const Step& step) {
     return {};
   }));
   bucket.allocations = queue_.allocations();
+  bucket.contexts = contexts_of(step.sequences, 0);
   return {};
 }
 

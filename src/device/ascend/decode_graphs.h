@@ -31,7 +31,8 @@ class PaddedBatch {
 
 // Graphs by bucket: powers of two, and the largest batch. The first step of a bucket is run as it
 // is, which makes working memory as large as it has to be, the second is captured, and from then on
-// the graph is replayed until working memory moves.
+// the graph is replayed until working memory moves. While a replay runs, the host puts lengths that
+// are greater by one into the graph, and the next step is ready when its sequences are the same.
 class DecodeGraphs {
  public:
   // `why_not` is empty where decode steps can be captured. `limits` bound the batch.
@@ -45,10 +46,12 @@ class DecodeGraphs {
   int64_t bucket_of(const Batch& batch) const;
 
   // What a step does, in terms of the queue. `compute` runs all operators on inputs that lie on the
-  // device and returns the result; `update` runs the updatable ones among them.
+  // device and returns the result; `update` runs the updatable ones among them, with contexts that
+  // are longer by `ahead`.
   struct Step {
+    std::span<const BatchSequence> sequences;  // without the rows added
     std::function<Result<View>()> compute;
-    std::function<Result<void>()> update;
+    std::function<Result<void>(int32_t ahead)> update;
   };
   // Runs a step of a bucket by whatever is right. When a capture fails, the reason is said once and
   // all steps from then on are run as they are.
@@ -60,14 +63,20 @@ class DecodeGraphs {
   struct Bucket {
     std::unique_ptr<Graph> graph;
     View result;
-    int64_t allocations = -1;  // of the queue when the graph was captured
+    int64_t allocations = -1;       // of the queue when the graph was captured
+    std::vector<int32_t> contexts;  // of the sequences that the graph would attend to now
   };
 
   Result<void> run_graph(Bucket& bucket, const Step& step);
   Result<void> capture(Bucket& bucket, const Step& step);
+  Result<void> update(Bucket& bucket, const Step& step, int32_t ahead);
+  bool is_current(const Bucket& bucket) const {
+    return bucket.graph != nullptr && bucket.allocations == queue_.allocations();
+  }
 
   Queue& queue_;
   int64_t most_;
+  int64_t max_context_;
   std::string why_not_;
   std::map<int64_t, Bucket> buckets_;
   int64_t replays_ = 0;

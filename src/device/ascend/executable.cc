@@ -150,6 +150,7 @@ Result<void> AscendExecutable::allocate() {
   const int64_t size = bytes_of(activations_, 1);
   for (int64_t& offset : offsets_) offset = offset / int64_t{sizeof(float)} * size;
   arena_ = LOTSE_TRY(queue_->allocate(plan.bytes / int64_t{sizeof(float)} * size, "activations"));
+  moved_ = std::make_unique<MovedHeads>(context_, program_, is_fused_);
   graphs_ = std::make_unique<DecodeGraphs>(
       *queue_, limits_, why_not_captured(queue_->library(), program_, is_fused_, is_grouped_));
   ExecutionLimits with_spare = limits_;
@@ -355,6 +356,7 @@ Result<size_t> AscendExecutable::execute_at(size_t i, const Batch& batch) {
 
 // Everything that a step does once its inputs lie on the device; the logits in fp32.
 Result<View> AscendExecutable::compute(const Batch& batch) {
+  moved_->clear();
   LOTSE_TRY(gather_ropes());
   for (size_t i = 0; i < program_.ops.size();) i += LOTSE_TRY(execute_at(i, batch));
   return converted(context_, value(program_.logits, batch), AclType::f32, Slot::cast_out);
@@ -364,14 +366,20 @@ Result<View> AscendExecutable::run_bucket(int64_t bucket, const Batch& batch) {
   const PaddedBatch padded(batch, bucket, static_cast<int32_t>(limits_.cache_blocks));
   const Batch step = padded.batch();
   LOTSE_TRY(bring_inputs(step, ceil_div(limits_.max_context, limits_.block_tokens)));
-  return graphs_->run(bucket, {[&] { return compute(step); },
-                               [&]() -> Result<void> {
-                                 for (const Op& op : program_.ops) {
-                                   const auto* attention = std::get_if<Attention>(&op.operation);
-                                   if (attention != nullptr) LOTSE_TRY(execute(*attention, step));
-                                 }
-                                 return {};
-                               }});
+  const auto update = [&](int32_t ahead) -> Result<void> {
+    std::vector<BatchSequence> sequences(step.sequences.begin(), step.sequences.end());
+    for (size_t s = 0; s < batch.sequences.size(); ++s) sequences[s].context += ahead;
+    return update_attention({step.tokens, step.positions, sequences, step.output_rows});
+  };
+  return graphs_->run(bucket, {batch.sequences, [&] { return compute(step); }, update});
+}
+
+Result<void> AscendExecutable::update_attention(const Batch& batch) {
+  for (const Op& op : program_.ops) {
+    const auto* attention = std::get_if<Attention>(&op.operation);
+    if (attention != nullptr) LOTSE_TRY(execute(*attention, batch));
+  }
+  return {};
 }
 
 Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
@@ -424,45 +432,100 @@ Result<void> AscendExecutable::execute(const Linear& op, const Batch& batch) {
 }
 
 Result<void> AscendExecutable::execute(const RmsNorm& op, const Batch& batch) {
-  const auto grouped = [&](const View& matrix) {
+  const View matrix = value(op.in, batch);
+  const auto part = part_of(op.in, op.first_column, op.groups * op.width);
+  if (part && op.in == op.out) {
+    const View in = moved_->content(*part, op.in, matrix);
+    return norm(op, in, 0, LOTSE_TRY(moved_->become(*part, op.in, matrix, false)));
+  }
+  LOTSE_TRY(moved_->settle(op.in, matrix));
+  if (op.groups * op.width == columns(op.out)) {
+    return norm(op, matrix, op.first_column, value(op.out, batch));
+  }
+  const std::vector<int64_t> shape = {matrix.shape[0], op.groups * op.width};
+  const View normed = LOTSE_TRY(scratch_.view(Slot::rotated, activations_, shape));
+  LOTSE_TRY(norm(op, matrix, op.first_column, normed));
+  const View out = value(op.out, batch);
+  return copy(context_, normed, out.as(shape, out.strides, op.first_column));
+}
+
+// Norms groups of columns of `in` from `first` on into `out`, which is dense.
+Result<void> AscendExecutable::norm(const RmsNorm& op, const View& in, int64_t first,
+                                    const View& out) {
+  const auto grouped = [&](const View& matrix, int64_t column) {
     return matrix.as({matrix.shape[0], op.groups, op.width}, {matrix.strides[0], op.width, 1},
-                     op.first_column);
+                     column);
   };
-  const View in = grouped(value(op.in, batch));
-  const View out = grouped(value(op.out, batch));
   const View gamma = View::dense(weight(op.weight).vector.data(), activations_, {op.width});
   const View rstd = LOTSE_TRY(scratch_.view(Slot::norm, AclType::f32, {in.shape[0], op.groups, 1}));
-  const bool is_whole = op.groups * op.width == columns(op.out);
-  const View normed =
-      is_whole ? out : LOTSE_TRY(scratch_.view(Slot::rotated, activations_, in.shape));
-  LOTSE_TRY(queue_->run(queue_->library().rms_norm, queue_->tensor(in), queue_->tensor(gamma),
-                        static_cast<double>(op.epsilon), queue_->tensor(normed),
-                        queue_->tensor(rstd)));
-  return is_whole ? Result<void>() : copy(context_, normed, out);
+  return queue_->run(queue_->library().rms_norm, queue_->tensor(grouped(in, first)),
+                     queue_->tensor(gamma), static_cast<double>(op.epsilon),
+                     queue_->tensor(grouped(out, 0)), queue_->tensor(rstd));
 }
 
 Result<void> AscendExecutable::execute(const Rope& op, const Batch& batch) {
-  const auto rope = std::ranges::find_if(ropes_, [&](const RopeVariant& variant) {
-    return variant.table == op.table && variant.interleaved == op.interleaved;
-  });
   const View matrix = value(op.value, batch);
-  const int64_t tokens = matrix.shape[0];
-  const View heads =
-      matrix.as({1, tokens, op.heads, rope->width},
-                {tokens * matrix.strides[0], matrix.strides[0], op.head_dim, 1}, op.first_column);
+  const int64_t width = op.heads * op.head_dim;
+  // Queries and keys may be rotated together, but go different ways from here.
+  const int64_t queries =
+      op.first_column == 0 ? std::min(moved_->query_columns(op.value), width) : 0;
+  const bool is_whole_head = variant_of(op).width == op.head_dim;
+  if (is_whole_head && (queries == 0 || part_of(op.value, 0, queries)) &&
+      (queries == width || part_of(op.value, op.first_column + queries, width - queries))) {
+    if (queries > 0) LOTSE_TRY(rotate_part(op, HeadPart::queries, matrix));
+    return queries == width ? Result<void>() : rotate_part(op, HeadPart::keys, matrix);
+  }
+  LOTSE_TRY(moved_->settle(op.value, matrix));
+  const View heads = matrix.as({matrix.shape[0], op.heads, variant_of(op).width},
+                               {matrix.strides[0], op.head_dim, 1}, op.first_column);
   const View rotated = LOTSE_TRY(scratch_.view(Slot::rotated, activations_, heads.shape));
-  const std::vector<int64_t> shape = {1, tokens, 1, rope->width};
-  LOTSE_TRY(queue_->run(queue_->library().rope, queue_->tensor(heads),
-                        queue_->tensor(View::dense(rope->step_cosines.data(), activations_, shape)),
-                        queue_->tensor(View::dense(rope->step_sines.data(), activations_, shape)),
-                        op.interleaved ? kRotateInterleaved : kRotateHalf,
-                        queue_->tensor(rotated)));
+  LOTSE_TRY(rotate(op, heads, rotated));
   return copy(context_, rotated, heads);
 }
 
+Result<void> AscendExecutable::rotate_part(const Rope& op, HeadPart part, const View& matrix) {
+  const View in = moved_->content(part, op.value, matrix);
+  const View out = LOTSE_TRY(moved_->become(part, op.value, matrix, true));
+  const auto by_heads = [&](const View& rows) {
+    return rows.as({rows.shape[0], rows.shape[1] / op.head_dim, op.head_dim},
+                   {rows.strides[0], op.head_dim, 1});
+  };
+  return rotate(op, by_heads(in), by_heads(out));
+}
+
+const AscendExecutable::RopeVariant& AscendExecutable::variant_of(const Rope& op) const {
+  return *std::ranges::find_if(ropes_, [&](const RopeVariant& variant) {
+    return variant.table == op.table && variant.interleaved == op.interleaved;
+  });
+}
+
+// out = the rotated heads of `in`, both [tokens, heads, columns that rotate].
+Result<void> AscendExecutable::rotate(const Rope& op, const View& in, const View& out) {
+  const RopeVariant& rope = variant_of(op);
+  const int64_t tokens = in.shape[0];
+  const auto batched = [&](const View& heads) {
+    return heads.as({1, tokens, heads.shape[1], heads.shape[2]},
+                    {tokens * heads.strides[0], heads.strides[0], heads.strides[1], 1});
+  };
+  const std::vector<int64_t> shape = {1, tokens, 1, rope.width};
+  return queue_->run(queue_->library().rope, queue_->tensor(batched(in)),
+                     queue_->tensor(View::dense(rope.step_cosines.data(), activations_, shape)),
+                     queue_->tensor(View::dense(rope.step_sines.data(), activations_, shape)),
+                     op.interleaved ? kRotateInterleaved : kRotateHalf,
+                     queue_->tensor(batched(out)));
+}
+
+// Where the columns are what a fused attention takes, and nobody looks at values in between.
+std::optional<HeadPart> AscendExecutable::part_of(ValueId id, int64_t first, int64_t count) const {
+  return observer_ == nullptr ? moved_->part_of(id, first, count) : std::nullopt;
+}
+
 Result<void> AscendExecutable::execute(const Attention& op, const Batch& batch) {
-  return run_attention(context_, op, caches_[at(op.cache_layer)], batch, inputs_, limits_,
-                       is_fused_[at(op.cache_layer)], value(op.qkv, batch), value(op.out, batch));
+  LOTSE_TRY(run_attention(context_, op, caches_[at(op.cache_layer)], batch, inputs_, limits_,
+                          is_fused_[at(op.cache_layer)], value(op.qkv, batch), *moved_,
+                          value(op.out, batch)));
+  moved_->clear();
+  return {};
 }
 
 Result<void> AscendExecutable::execute(const GatedActivation& op, const Batch& batch) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "device/ascend/attention.h"
@@ -63,6 +64,7 @@ class AscendExecutable final : public Executable {
 
   Result<View> run_bucket(int64_t bucket, const Batch& batch);
   Result<View> compute(const Batch& batch);
+  Result<void> update_attention(const Batch& batch);
   Result<void> bring_inputs(const Batch& batch, int64_t least_blocks);
   Result<void> gather_ropes();
   Result<void> show(const Op& op, const Batch& batch);
@@ -73,6 +75,12 @@ class AscendExecutable final : public Executable {
                           double epsilon, const Batch& batch);
   Result<void> swiglu_quant(const Linear& linear, const GatedActivation& gated, const Batch& batch);
   Result<size_t> execute_at(size_t op, const Batch& batch);
+
+  std::optional<HeadPart> part_of(ValueId id, int64_t first, int64_t count) const;
+  Result<void> norm(const RmsNorm& op, const View& in, int64_t first, const View& out);
+  const RopeVariant& variant_of(const Rope& op) const;
+  Result<void> rotate(const Rope& op, const View& in, const View& out);
+  Result<void> rotate_part(const Rope& op, HeadPart part, const View& matrix);
 
   Result<void> execute(const Embed& op, const Batch& batch);
   Result<void> execute(const Linear& op, const Batch& batch);
@@ -112,6 +120,7 @@ class AscendExecutable final : public Executable {
   std::vector<int64_t> staged_;  // the same on the host, kept until the step has ended
   View tokens_, positions_, output_rows_, moe_index_;
   StepInputs inputs_;
+  std::unique_ptr<MovedHeads> moved_;
   std::unique_ptr<DecodeGraphs> graphs_;
   std::vector<float> logits_;
   int64_t steps_ = 0;

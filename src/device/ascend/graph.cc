@@ -33,9 +33,12 @@ void Graph::begin_update() {
   next_ = 0;
 }
 
-Result<void> Graph::replay() {
-  LOTSE_CHECK(!is_updating_ || next_ == groups_.size());
+void Graph::end_update() {
+  LOTSE_CHECK(next_ == groups_.size());
   is_updating_ = false;
+}
+
+Result<void> Graph::replay() {
   return check(library_, "aclmdlRIExecuteAsync", library_.execute_graph(handle_, stream_));
 }
 

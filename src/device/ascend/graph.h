@@ -20,9 +20,10 @@ class Graph {
   ~Graph();  // waits for the stream
 
   Result<void> end();
-  // From here on the operators that open() and close() surround replace those of the capture, in
-  // its order, until replay().
+  // Between the two the operators that open() and close() surround replace those of the capture,
+  // all of them and in its order.
   void begin_update();
+  void end_update();
   bool is_updating() const { return is_updating_; }
   Result<void> replay();
 

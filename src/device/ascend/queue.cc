@@ -185,6 +185,7 @@ Result<void> Queue::update(Graph& graph, const std::function<Result<void>()>& op
   graph_ = &graph;
   const Result<void> done = operators();
   graph_ = nullptr;
+  if (done) graph.end_update();
   return done;
 }
 

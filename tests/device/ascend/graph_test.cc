@@ -154,6 +154,17 @@ TEST_F(AscendGraphs, BatchesOfEverySizeHaveTheBitsOfEagerSteps) {
   }
 }
 
+// Up to the last position of the context, where no step can come after.
+TEST_F(AscendGraphs, TheWholeContextIsDecoded) {
+  const auto captured = load(decoder(false), WeightFormat::bf16, 1);
+  const Variable off("LOTSE_ASCEND_GRAPHS", "off");
+  const auto eager = load(decoder(false), WeightFormat::bf16, 1);
+  const int64_t last = limits_for(1).max_context;
+  Sequences first(*captured, 1, last - 6), second(*eager, 1, last - 6);
+  for (int i = 0; i < 6; ++i) ASSERT_EQ(first.step({0}).value(), second.step({0}).value());
+  EXPECT_EQ(captured->steps().replayed, 5);
+}
+
 // Steps of many tokens between decode steps make working memory move.
 TEST_F(AscendGraphs, LargerStepsBetweenReplaysAreSeen) {
   const auto executable = load(decoder(false), WeightFormat::w8a8, 2);
