@@ -16,6 +16,7 @@ LAYERS = [
     ["chat_template"],
     ["chip"],
     ["device"],
+    ["device/collective"],
     ["device/walk"],
     ["device/reference", "device/cpu", "device/ascend"],
     ["device/registry"],

@@ -260,6 +260,10 @@ void add_bench(Commands& commands) {
   count("--depth", options->depth, "Tokens in the cache before decoding (synthetic)", 0);
   count("--repeat", options->repeat, "Runs, of which the median counts", 1);
   app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
+  app->add_option("--tp", options->engine.ranks,
+                  "Processes that divide the model, each on a device of its own")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
   app->add_flag("--memory", options->memory,

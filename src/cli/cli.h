@@ -43,5 +43,6 @@ void add_run(Commands& commands);
 void add_synth(Commands& commands);
 void add_tokenize(Commands& commands);
 void add_verify(Commands& commands);
+void add_worker(Commands& commands);
 
 }  // namespace lotse::cli

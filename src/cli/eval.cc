@@ -102,6 +102,10 @@ void add_eval(Commands& commands) {
       ->capture_default_str();
   app->add_flag("--show-wrong", options->wrong, "Print each wrong answer as a JSON line");
   app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
+  app->add_option("--tp", options->engine.ranks,
+                  "Processes that divide the model, each on a device of its own")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
   app->add_flag("--json", options->json, "Print JSON");

@@ -220,6 +220,10 @@ void add_run(Commands& commands) {
       ->check(CLI::Range(0.01f, 100.0f));
   app->add_option("--seed", options->seed, "Seed of the draws; default 0");
   app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
+  app->add_option("--tp", options->engine.ranks,
+                  "Processes that divide the model, each on a device of its own")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
   app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
   app->add_option("--context", options->engine.context,

@@ -1,5 +1,7 @@
 #include "device/program.h"
 
+#include <algorithm>
+
 namespace lotse {
 namespace {
 
@@ -25,14 +27,16 @@ const char* kind_name(const Operation& operation) {
                [](const Attention&) { return "attention"; },
                [](const GatedActivation&) { return "gated_activation"; },
                [](const Add&) { return "add"; }, [](const GatherRows&) { return "gather_rows"; },
-               [](const Softcap&) { return "softcap"; }, [](const Moe&) { return "moe"; }},
+               [](const Softcap&) { return "softcap"; }, [](const Moe&) { return "moe"; },
+               [](const AllReduce&) { return "all_reduce"; },
+               [](const AllGather&) { return "all_gather"; }},
       operation);
 }
 
 ValueId output_of(const Operation& operation) {
   return std::visit(
       Overload{[](const Rope& op) { return op.value; }, [](const Softcap& op) { return op.value; },
-               [](const auto& op) { return op.out; }},
+               [](const AllReduce& op) { return op.value; }, [](const auto& op) { return op.out; }},
       operation);
 }
 
@@ -41,6 +45,7 @@ std::vector<ValueId> inputs_of(const Operation& operation) {
   return std::visit(
       Overload{[](const Embed&) { return Ids{}; }, [](const Rope& op) { return Ids{op.value}; },
                [](const Softcap& op) { return Ids{op.value}; },
+               [](const AllReduce& op) { return Ids{op.value}; },
                [](const Attention& op) { return Ids{op.qkv}; },
                [](const Add& op) { return Ids{op.a, op.b}; },
                [](const auto& op) { return Ids{op.in}; }},
@@ -55,6 +60,13 @@ std::vector<WeightId> weights_of(const Operation& operation) {
                [](const Moe& op) { return present({op.router, op.gate_up, op.down}); },
                [](const auto&) { return std::vector<WeightId>{}; }},
       operation);
+}
+
+bool has_collectives(const Program& program) {
+  return std::ranges::any_of(program.ops, [](const Op& op) {
+    return std::holds_alternative<AllReduce>(op.operation) ||
+           std::holds_alternative<AllGather>(op.operation);
+  });
 }
 
 }  // namespace lotse

@@ -149,8 +149,20 @@ struct Moe {
   Activation activation;
 };
 
+// In place: the sum of the value over all ranks of a group, on each of them. Every rank gets the
+// same bits.
+struct AllReduce {
+  ValueId value;
+};
+
+// out = [in of rank 0 | in of rank 1 | …], on each rank.
+struct AllGather {
+  ValueId in;
+  ValueId out;
+};
+
 using Operation = std::variant<Embed, Linear, RmsNorm, Rope, Attention, GatedActivation, Add,
-                               GatherRows, Softcap, Moe>;
+                               GatherRows, Softcap, Moe, AllReduce, AllGather>;
 
 struct Op {
   Operation operation;
@@ -173,6 +185,9 @@ struct Program {
   std::vector<Op> ops;
   ValueId logits = kNone;  // the result, Rows::outputs × vocabulary
 };
+
+// Whether only a device that is in a group can run it: see device/walk/shard.h.
+bool has_collectives(const Program& program);
 
 // "linear", "rms_norm", …: the operator's name in tables, chip profiles and messages.
 const char* kind_name(const Operation& operation);

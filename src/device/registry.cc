@@ -43,9 +43,9 @@ std::vector<DeviceListing> list_devices() {
 }
 
 Result<std::unique_ptr<Device>> open_device(const std::string& name, const DeviceOptions& options) {
-  if (name == "cpu") return make_cpu_device(options.threads);
-  if (name == "reference") return make_reference_device();
-  if (const auto index = ascend_index(name)) return make_ascend_device(*index);
+  if (name == "cpu") return make_cpu_device(options.threads, options.group);
+  if (name == "reference") return make_reference_device(options.group);
+  if (const auto index = ascend_index(name)) return make_ascend_device(*index, options.group);
   return fail(
       ErrorCode::not_found,
       "no device named \"{}\": there are cpu, reference and ascend:N (`lotse devices` lists "

@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "device/collective/group.h"
 #include "device/device.h"
 
 namespace lotse {
 
 struct DeviceOptions {
-  int threads = 0;  // host threads; 0: one a core
+  int threads = 0;         // host threads; 0: one a core
+  Group* group = nullptr;  // for a rank of several; outlives the device
 };
 
 // One device as people see it in a list.

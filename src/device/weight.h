@@ -38,6 +38,12 @@ struct WeightPart {
   int64_t group = 0;  // columns that share a scale; 0 where there are none
 };
 
+// `count` neighbours from `first` on.
+struct Range {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
 // A bound weight: its parts stacked along rows, in order. A part never straddles two experts.
 struct Weight {
   std::vector<WeightPart> parts;

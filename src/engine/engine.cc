@@ -51,15 +51,29 @@ Result<std::shared_ptr<const Tokenizer>> load_tokenizer(const Checkpoint& checkp
 Result<std::unique_ptr<Engine>> Engine::open(const fs::path& path, const EngineOptions& options) {
   std::unique_ptr<Engine> engine(new Engine());
   const auto start = Clock::now();
-  LOTSE_TRY(engine->load(path, options));
+  if (options.ranks > 1) engine->team_ = LOTSE_TRY(Team::start(path, options));
+  Team* team = engine->team_.get();
+  LOTSE_TRY(engine->load(path, options, team == nullptr ? nullptr : &team->group()));
+  if (team != nullptr) {
+    LOTSE_TRY(team->wait_until_ready());
+    engine->executable_ = team->lead(std::move(engine->executable_));
+  }
   engine->load_seconds_ = seconds_since(start);
   return engine;
 }
 
-Result<void> Engine::load(const fs::path& path, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::open_rank(const fs::path& path,
+                                                  const EngineOptions& options, Group& group) {
+  std::unique_ptr<Engine> engine(new Engine());
+  LOTSE_TRY(engine->load(path, options, &group));
+  return engine;
+}
+
+Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Group* group) {
   const Checkpoint checkpoint = LOTSE_TRY(open_checkpoint(path));
   const int64_t wanted = options.context > 0 ? options.context : kDefaultContext;
   model_ = LOTSE_TRY(load_model(checkpoint, wanted));
+  if (group != nullptr) LOTSE_TRY(shard_model(model_, group->rank(), group->size()));
   tokenizer_ = LOTSE_TRY(load_tokenizer(checkpoint));
   chat_ = LOTSE_TRY(Chat::load(checkpoint));
   end_tokens_ = model_.config.eos;
@@ -67,7 +81,7 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options) {
     end_tokens_.push_back(*checkpoint.gguf_vocab->eot);
   }
   LOTSE_TRY(read_generation_config(directory_of(path)));
-  device_ = LOTSE_TRY(open_device(options.device, {options.threads}));
+  device_ = LOTSE_TRY(open_device(options.device, {options.threads, group}));
   limits_.block_tokens = device_->block_tokens();
   limits_.max_context = model_.context;
   limits_.max_outputs = options.max_outputs;

@@ -12,6 +12,7 @@
 #include "engine/chat.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
+#include "engine/team.h"
 #include "model/model.h"
 
 namespace lotse {
@@ -22,6 +23,7 @@ struct EngineOptions {
   int64_t context = 0;       // positions; 0: the model's maximum, at most kDefaultContext
   int64_t max_outputs = 64;  // rows of logits a step, for scoring
   int64_t max_sequences = 1;
+  int32_t ranks = 1;  // processes that share the model, each on a device of its own
 };
 
 inline constexpr int64_t kDefaultContext = 8192;
@@ -46,9 +48,12 @@ using TokenCallback = std::function<bool(int32_t token)>;
 class Engine {
  public:
   // Opens a checkpoint in any supported format. Errors: whatever is wrong with its files, an
-  // unsupported family or format, a device that lacks an operator.
+  // unsupported family or format, a device that lacks an operator, a model that cannot be divided.
   static Result<std::unique_ptr<Engine>> open(const std::filesystem::path& path,
                                               const EngineOptions& options);
+  // One rank's share of it, for the other ranks of open() with options.ranks > 1.
+  static Result<std::unique_ptr<Engine>> open_rank(const std::filesystem::path& path,
+                                                   const EngineOptions& options, Group& group);
 
   const ModelConfig& config() const { return model_.config; }
   const Model& model() const { return model_; }
@@ -74,7 +79,7 @@ class Engine {
 
  private:
   Engine() = default;
-  Result<void> load(const std::filesystem::path& path, const EngineOptions& options);
+  Result<void> load(const std::filesystem::path& path, const EngineOptions& options, Group* group);
   Result<void> read_generation_config(const std::filesystem::path& directory);
   bool is_end(int32_t token) const;
 
@@ -84,6 +89,7 @@ class Engine {
   std::vector<int64_t> end_tokens_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<Chat> chat_;
+  std::unique_ptr<Team> team_;  // null for one rank; outlives device and executable
   std::unique_ptr<Device> device_;
   std::unique_ptr<Executable> executable_;
   std::unique_ptr<BlockPool> pool_;

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "device/ops.h"
+#include "device/walk/shard.h"
 #include "model/family.h"
 #include "model/rope.h"
 
@@ -118,6 +119,20 @@ Result<Model> load_model(const Checkpoint& checkpoint, int64_t context) {
   model.weights = LOTSE_TRY(bind_weights(model.program, *checkpoint.weights, model.quantisation));
   for (const Weight& weight : model.weights) model.formats.push_back(weight.parts.front().format);
   return model;
+}
+
+Result<void> shard_model(Model& model, int32_t rank, int32_t size) {
+  ShardedProgram sharded = LOTSE_TRY(shard(model.program, rank, size));
+  for (size_t i = 0; i < model.weights.size(); ++i) {
+    const WeightDecl& decl = model.program.weights[i];
+    auto share = take_share(model.weights[i], decl.role, sharded.shares[i]);
+    if (!share) {
+      return fail(share.error().code, "tensor {}: {}", decl.sources.front(), share.error().message);
+    }
+    model.weights[i] = std::move(*share);
+  }
+  model.program = std::move(sharded.program);
+  return {};
 }
 
 }  // namespace lotse

@@ -31,4 +31,8 @@ struct Model {
 // Errors: unsupported family or quantisation, a missing or ill-shaped tensor, no weights at all.
 Result<Model> load_model(const Checkpoint& checkpoint, int64_t context = 0);
 
+// Keeps of a model what rank `rank` of `size` needs: its program and its part of every weight.
+// Errors: those of shard() and take_share() in device/walk/shard.h.
+Result<void> shard_model(Model& model, int32_t rank, int32_t size);
+
 }  // namespace lotse

@@ -25,8 +25,11 @@ Result<AscendDeviceInfo> examine(const Library& library, int32_t index) {
 
 class AscendDevice final : public Device {
  public:
-  AscendDevice(const Library& library, AscendDeviceInfo info)
-      : library_(library), info_(std::move(info)), name_(fmt::format("ascend:{}", info_.index)) {}
+  AscendDevice(const Library& library, AscendDeviceInfo info, Group* group)
+      : library_(library),
+        info_(std::move(info)),
+        name_(fmt::format("ascend:{}", info_.index)),
+        group_(group) {}
 
   std::string_view name() const override { return name_; }
   std::string description() const override { return describe(info_); }
@@ -37,14 +40,21 @@ class AscendDevice final : public Device {
                                            const ExecutionLimits& limits) override {
     LOTSE_CHECK(weights.size() == program.weights.size());
     const ChipProfile chip = LOTSE_TRY(profile_of(info_.soc));
-    return AscendExecutable::load(LOTSE_TRY(Queue::open(library_, info_.index)), chip, program,
-                                  weights, limits);
+    auto queue = LOTSE_TRY(Queue::open(library_, info_.index));
+    std::unique_ptr<Communicator> communicator;
+    if (has_collectives(program)) {
+      LOTSE_CHECK(group_ != nullptr);
+      communicator = LOTSE_TRY(Communicator::join(*queue, *group_));
+    }
+    return AscendExecutable::load(std::move(queue), std::move(communicator), chip, program, weights,
+                                  limits);
   }
 
  private:
   const Library& library_;
   AscendDeviceInfo info_;
   std::string name_;
+  Group* group_;
 };
 
 }  // namespace
@@ -67,9 +77,9 @@ Result<std::vector<AscendDeviceInfo>> list_ascend_devices() {
   return devices;
 }
 
-Result<std::unique_ptr<Device>> make_ascend_device(int32_t index) {
+Result<std::unique_ptr<Device>> make_ascend_device(int32_t index, Group* group) {
   const Library* library = LOTSE_TRY(Library::open());
-  return std::make_unique<AscendDevice>(*library, LOTSE_TRY(examine(*library, index)));
+  return std::make_unique<AscendDevice>(*library, LOTSE_TRY(examine(*library, index)), group);
 }
 
 }  // namespace lotse

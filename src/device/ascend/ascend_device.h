@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "device/collective/group.h"
 #include "device/device.h"
 
 namespace lotse {
@@ -25,7 +26,8 @@ std::string describe(const AscendDeviceInfo& info);
 Result<std::vector<AscendDeviceInfo>> list_ascend_devices();
 
 // Device `index`, counted from 0. Errors: not_found without libraries or without that device;
-// unsupported when the libraries lack what Lotse calls.
-Result<std::unique_ptr<Device>> make_ascend_device(int32_t index);
+// unsupported when the libraries lack what Lotse calls. `group`, which outlives the device, is
+// needed for programs with collectives only; each of its ranks has a device of its own.
+Result<std::unique_ptr<Device>> make_ascend_device(int32_t index, Group* group = nullptr);
 
 }  // namespace lotse

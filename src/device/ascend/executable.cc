@@ -38,13 +38,12 @@ bool is_matrix(const WeightDecl& decl) { return decl.role != WeightRole::vector;
 
 }  // namespace
 
-Result<std::unique_ptr<Executable>> AscendExecutable::load(std::unique_ptr<Queue> queue,
-                                                           const ChipProfile& chip,
-                                                           const Program& program,
-                                                           const std::vector<Weight>& weights,
-                                                           const ExecutionLimits& limits) {
+Result<std::unique_ptr<Executable>> AscendExecutable::load(
+    std::unique_ptr<Queue> queue, std::unique_ptr<Communicator> communicator,
+    const ChipProfile& chip, const Program& program, const std::vector<Weight>& weights,
+    const ExecutionLimits& limits) {
   std::unique_ptr<AscendExecutable> executable(
-      new AscendExecutable(std::move(queue), chip, program, limits));
+      new AscendExecutable(std::move(queue), std::move(communicator), chip, program, limits));
   LOTSE_TRY(executable->check_rules(weights, chip));
   LOTSE_TRY(executable->prepare_weights(weights, chip));
   const Quantising quantising =
@@ -559,6 +558,20 @@ Result<void> AscendExecutable::execute(const Moe& op, const Batch& batch) {
   const View out = value(op.out, batch);
   if (is_grouped_[at(op.gate_up)]) return run_grouped_moe(context_, op, weights, in, out);
   return run_moe(context_, op, weights, moe_index_, in, out);
+}
+
+Result<void> AscendExecutable::execute(const AllReduce& op, const Batch& batch) {
+  return communicator_->all_reduce(value(op.value, batch));
+}
+
+Result<void> AscendExecutable::execute(const AllGather& op, const Batch& batch) {
+  const View mine = value(op.in, batch);
+  const int64_t ranks = communicator_->size();
+  const View parts =
+      LOTSE_TRY(scratch_.view(Slot::gathered, mine.type, {ranks, mine.shape[0], mine.shape[1]}));
+  LOTSE_TRY(communicator_->all_gather(mine, parts));
+  const View out = value(op.out, batch);
+  return copy(context_, parts, out.as(parts.shape, {mine.shape[1], out.strides[0], 1}));
 }
 
 }  // namespace lotse::ascend

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/ascend/attention.h"
+#include "device/ascend/communicator.h"
 #include "device/ascend/decode_graphs.h"
 #include "device/ascend/fusion.h"
 #include "device/ascend/linear.h"
@@ -18,8 +19,10 @@ namespace lotse::ascend {
 
 class AscendExecutable final : public Executable {
  public:
-  // `chip` is the device's profile, whose rules say what it has.
+  // `chip` is the device's profile, whose rules say what it has; `communicator` may be null where
+  // the program has no collectives.
   static Result<std::unique_ptr<Executable>> load(std::unique_ptr<Queue> queue,
+                                                  std::unique_ptr<Communicator> communicator,
                                                   const ChipProfile& chip, const Program& program,
                                                   const std::vector<Weight>& weights,
                                                   const ExecutionLimits& limits);
@@ -42,9 +45,10 @@ class AscendExecutable final : public Executable {
     Buffer step_sines;
   };
 
-  AscendExecutable(std::unique_ptr<Queue> queue, const ChipProfile& chip, const Program& program,
-                   const ExecutionLimits& limits)
+  AscendExecutable(std::unique_ptr<Queue> queue, std::unique_ptr<Communicator> communicator,
+                   const ChipProfile& chip, const Program& program, const ExecutionLimits& limits)
       : queue_(std::move(queue)),
+        communicator_(std::move(communicator)),
         scratch_(*queue_),
         context_{*queue_, scratch_, has_matmul(chip, "bf16") ? AclType::bf16 : AclType::f16,
                  has_matmul(chip, "f32") ? kKeepType : kLowerF32},
@@ -92,6 +96,8 @@ class AscendExecutable final : public Executable {
   Result<void> execute(const GatherRows& op, const Batch& batch);
   Result<void> execute(const Softcap& op, const Batch& batch);
   Result<void> execute(const Moe& op, const Batch& batch);
+  Result<void> execute(const AllReduce& op, const Batch& batch);
+  Result<void> execute(const AllGather& op, const Batch& batch);
 
   int64_t columns(ValueId id) const { return program_.values[static_cast<size_t>(id)].columns; }
   int64_t rows(ValueId id, const Batch& batch) const;
@@ -101,6 +107,7 @@ class AscendExecutable final : public Executable {
   const PreparedWeight& weight(WeightId id) const { return weights_[static_cast<size_t>(id)]; }
 
   std::unique_ptr<Queue> queue_;  // outlives every buffer below
+  std::unique_ptr<Communicator> communicator_;
   Scratch scratch_;
   Context context_;
   Program program_;

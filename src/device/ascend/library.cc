@@ -51,32 +51,10 @@ bool has_libraries(const std::string& folder) {
   return fs::exists(fs::path(folder) / kLibraries[0], ignored);
 }
 
-Result<Symbols> load(const std::string& folder) {
-  std::vector<void*> handles;
-  for (const char* name : kLibraries) {
-    const std::string path = (fs::path(folder) / name).string();
-    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
-    if (handle == nullptr) {
-      const char* reason = dlerror();
-      return fail(ErrorCode::unsupported, "{}: cannot be loaded: {}", path,
-                  reason == nullptr ? "no reason given" : reason);
-    }
-    handles.push_back(handle);
-  }
-  return Symbols(std::move(handles));
-}
-
 Result<std::unique_ptr<Library>> open_in(const std::string& folder) {
-  auto library = std::make_unique<Library>(LOTSE_TRY(load(folder)));
+  auto library = std::make_unique<Library>(LOTSE_TRY(Symbols::load(folder, kLibraries)));
   library->folder = folder;
-  const std::vector<std::string>& missing = library->symbols.missing();
-  if (!missing.empty()) {
-    return fail(
-        ErrorCode::unsupported,
-        "{}: these libraries lack {} of the functions that Lotse calls: {}; install a newer "
-        "toolkit, or name another one in LOTSE_ASCEND_LIBRARY_PATH",
-        folder, missing.size(), fmt::join(missing, ", "));
-  }
+  LOTSE_TRY(library->symbols.expect_all(folder));
   if (void* emulator = library->symbols.find_optional("lotseEmulatorName")) {
     library->emulator = reinterpret_cast<const char* (*)()>(emulator)();
   }
@@ -99,6 +77,29 @@ Result<std::unique_ptr<Library>> open_first() {
 }
 
 }  // namespace
+
+Result<Symbols> Symbols::load(const std::string& folder, std::span<const char* const> names) {
+  std::vector<void*> handles;
+  for (const char* name : names) {
+    const std::string path = (fs::path(folder) / name).string();
+    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+    if (handle == nullptr) {
+      const char* reason = dlerror();
+      return fail(ErrorCode::unsupported, "{}: cannot be loaded: {}", path,
+                  reason == nullptr ? "no reason given" : reason);
+    }
+    handles.push_back(handle);
+  }
+  return Symbols(std::move(handles));
+}
+
+Result<void> Symbols::expect_all(const std::string& folder) const {
+  if (missing_.empty()) return {};
+  return fail(ErrorCode::unsupported,
+              "{}: these libraries lack {} of the functions that Lotse calls: {}; install a newer "
+              "toolkit, or name another one in LOTSE_ASCEND_LIBRARY_PATH",
+              folder, missing_.size(), fmt::join(missing_, ", "));
+}
 
 void* Symbols::find_optional(const std::string& name) const {
   for (void* handle : handles_) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -18,10 +19,15 @@ namespace lotse::ascend {
 class Symbols {
  public:
   explicit Symbols(std::vector<void*> handles) : handles_(std::move(handles)) {}
+  // Loads libraries of one folder, dependencies first. Error: unsupported, with the loader's
+  // reason.
+  static Result<Symbols> load(const std::string& folder, std::span<const char* const> names);
 
   void* find(const std::string& name);
   void* find_optional(const std::string& name) const;
   const std::vector<std::string>& missing() const { return missing_; }
+  // An `unsupported` error that names what was looked for in vain.
+  Result<void> expect_all(const std::string& folder) const;
 
  private:
   std::vector<void*> handles_;  // never closed: the libraries start threads of their own

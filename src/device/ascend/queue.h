@@ -90,6 +90,7 @@ class Queue {
   ~Queue();
 
   const Library& library() const { return library_; }
+  AclStream stream() const { return stream_; }
 
   // Makes the device the calling thread's; every entry from outside begins with it.
   Result<void> enter() const;

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "device/buffer_plan.h"
+#include "device/collective/gather_columns.h"
 #include "device/cpu/attention.h"
 #include "device/cpu/parallel.h"
 
@@ -90,18 +91,17 @@ int64_t widest_input(const Program& program) {
 
 }  // namespace
 
-Result<std::unique_ptr<Executable>> CpuExecutable::load(const KernelTable& kernels,
-                                                        std::shared_ptr<ThreadPool> pool,
-                                                        const Program& program,
-                                                        std::vector<Weight> weights,
-                                                        const ExecutionLimits& limits) {
+Result<std::unique_ptr<Executable>> CpuExecutable::load(
+    const KernelTable& kernels, std::shared_ptr<ThreadPool> pool, const Program& program,
+    std::vector<Weight> weights, const ExecutionLimits& limits, Group* group) {
   LOTSE_CHECK(weights.size() == program.weights.size());
+  LOTSE_CHECK(group != nullptr || !has_collectives(program));
   if (limits.cache_type != DType::bf16 && limits.cache_type != DType::f32) {
     return fail(ErrorCode::unsupported, "a key-value cache of {}; the cpu device takes bf16 or f32",
                 name(limits.cache_type));
   }
   std::unique_ptr<CpuExecutable> executable(
-      new CpuExecutable(kernels, std::move(pool), program, limits));
+      new CpuExecutable(kernels, std::move(pool), group, program, limits));
   LOTSE_TRY(executable->prepare_weights(std::move(weights)));
   LOTSE_TRY(executable->allocate());
   return executable;
@@ -170,7 +170,16 @@ Result<std::span<const float>> CpuExecutable::run(const Batch& batch) {
   check(batch);
   prepare_ropes(batch);
   for (const Op& op : program_.ops) {
-    std::visit([&](const auto& operation) { execute(operation, batch); }, op.operation);
+    LOTSE_TRY(std::visit(
+        [&](const auto& operation) -> Result<void> {
+          if constexpr (std::is_void_v<decltype(execute(operation, batch))>) {
+            execute(operation, batch);
+            return {};
+          } else {
+            return execute(operation, batch);
+          }
+        },
+        op.operation));
     if (observer_ != nullptr) {
       const ValueId out = output_of(op.operation);
       const int64_t count = rows(out, batch) * columns(out);
@@ -304,6 +313,18 @@ void CpuExecutable::execute(const Moe& op, const Batch& batch) {
   run_moe(kernels_, *pool_, linears_, moe_, op,
           {weight(op.router).packed, weight(op.gate_up).packed, weight(op.down).packed},
           data(op.in), rows(op.in, batch), columns(op.in), data(op.out));
+}
+
+Result<void> CpuExecutable::execute(const AllReduce& op, const Batch& batch) {
+  return group_->all_reduce({data(op.value), at(rows(op.value, batch) * columns(op.value))});
+}
+
+Result<void> CpuExecutable::execute(const AllGather& op, const Batch& batch) {
+  const int64_t count = rows(op.in, batch) * columns(op.in);
+  gathered_.resize(at(count * group_->size()));
+  LOTSE_TRY(group_->all_gather({data(op.in), at(count)}, gathered_));
+  gather_columns(gathered_, group_->size(), rows(op.in, batch), columns(op.in), data(op.out));
+  return {};
 }
 
 }  // namespace lotse::cpu

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "device/collective/group.h"
 #include "device/cpu/kv_cache.h"
 #include "device/cpu/linear.h"
 #include "device/cpu/moe.h"
@@ -22,20 +23,22 @@ struct PreparedWeight {
 
 class CpuExecutable final : public Executable {
  public:
-  static Result<std::unique_ptr<Executable>> load(const KernelTable& kernels,
-                                                  std::shared_ptr<ThreadPool> pool,
-                                                  const Program& program,
-                                                  std::vector<Weight> weights,
-                                                  const ExecutionLimits& limits);
+  static Result<std::unique_ptr<Executable>> load(
+      const KernelTable& kernels, std::shared_ptr<ThreadPool> pool, const Program& program,
+      std::vector<Weight> weights, const ExecutionLimits& limits, Group* group = nullptr);
 
   Result<std::span<const float>> run(const Batch& batch) override;
   void observe(Observer* observer) override { observer_ = observer; }
   Memory memory() const override;
 
  private:
-  CpuExecutable(const KernelTable& kernels, std::shared_ptr<ThreadPool> pool,
+  CpuExecutable(const KernelTable& kernels, std::shared_ptr<ThreadPool> pool, Group* group,
                 const Program& program, const ExecutionLimits& limits)
-      : kernels_(kernels), pool_(std::move(pool)), program_(program), limits_(limits) {}
+      : kernels_(kernels),
+        pool_(std::move(pool)),
+        group_(group),
+        program_(program),
+        limits_(limits) {}
 
   Result<void> prepare_weights(std::vector<Weight> weights);
   Result<void> allocate();
@@ -52,6 +55,8 @@ class CpuExecutable final : public Executable {
   void execute(const GatherRows& op, const Batch& batch);
   void execute(const Softcap& op, const Batch& batch);
   void execute(const Moe& op, const Batch& batch);
+  Result<void> execute(const AllReduce& op, const Batch& batch);
+  Result<void> execute(const AllGather& op, const Batch& batch);
 
   const PreparedWeight& weight(WeightId id) const { return weights_[static_cast<size_t>(id)]; }
   int64_t columns(ValueId id) const { return program_.values[static_cast<size_t>(id)].columns; }
@@ -60,6 +65,7 @@ class CpuExecutable final : public Executable {
 
   const KernelTable& kernels_;
   std::shared_ptr<ThreadPool> pool_;
+  Group* group_;  // null without one
   Program program_;
   ExecutionLimits limits_;
   Observer* observer_ = nullptr;
@@ -71,6 +77,7 @@ class CpuExecutable final : public Executable {
   LinearScratch linears_;
   MoeScratch moe_;
   HugeBuffer attention_;
+  std::vector<float> gathered_;  // [ranks, rows, columns] as the ranks gave them
   // For each rope table [max_tokens, pairs] cosines, then as many sines, of the step's positions.
   std::vector<HugeBuffer> ropes_;
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/float_types.h"
+#include "device/collective/gather_columns.h"
 #include "device/reference/reference_ops.h"
 
 namespace lotse {
@@ -14,9 +15,9 @@ size_t at(int64_t index) { return static_cast<size_t>(index); }
 // Values are kept one vector each: the reference plans no buffers.
 class ReferenceExecutable final : public Executable {
  public:
-  ReferenceExecutable(const Program& program, std::vector<Weight> weights,
+  ReferenceExecutable(Group* group, const Program& program, std::vector<Weight> weights,
                       const ExecutionLimits& limits)
-      : program_(program), weights_(std::move(weights)), limits_(limits) {
+      : group_(group), program_(program), weights_(std::move(weights)), limits_(limits) {
     values_.resize(program_.values.size());
     for (const CacheLayer& layer : program_.cache_layers) {
       const int64_t size =
@@ -29,7 +30,16 @@ class ReferenceExecutable final : public Executable {
     for (const Op& op : program_.ops) {
       const ValueId out = output_of(op.operation);
       allocate(out, batch);
-      std::visit([&](const auto& operation) { execute(operation, batch); }, op.operation);
+      LOTSE_TRY(std::visit(
+          [&](const auto& operation) -> Result<void> {
+            if constexpr (std::is_void_v<decltype(execute(operation, batch))>) {
+              execute(operation, batch);
+              return {};
+            } else {
+              return execute(operation, batch);
+            }
+          },
+          op.operation));
       if (observer_ != nullptr) {
         LOTSE_TRY(observer_->on_value(op, values_[at(out)], rows_of(out, batch), columns_of(out)));
       }
@@ -258,6 +268,20 @@ class ReferenceExecutable final : public Executable {
     }
   }
 
+  Result<void> execute(const AllReduce& op, const Batch&) {
+    return group_->all_reduce(values_[at(op.value)]);
+  }
+
+  Result<void> execute(const AllGather& op, const Batch&) {
+    const std::vector<float>& mine = values_[at(op.in)];
+    std::vector<float> all(mine.size() * at(group_->size()));
+    LOTSE_TRY(group_->all_gather(mine, all));
+    gather_columns(all, group_->size(), row_count(op.in), columns_of(op.in),
+                   values_[at(op.out)].data());
+    return {};
+  }
+
+  Group* group_;  // null without one
   Program program_;
   std::vector<Weight> weights_;
   ExecutionLimits limits_;
@@ -268,17 +292,24 @@ class ReferenceExecutable final : public Executable {
 
 class ReferenceDevice final : public Device {
  public:
+  explicit ReferenceDevice(Group* group) : group_(group) {}
   std::string_view name() const override { return "reference"; }
   std::string description() const override { return "plain scalar code, the specification"; }
   Result<std::unique_ptr<Executable>> load(const Program& program, std::vector<Weight> weights,
                                            const ExecutionLimits& limits) override {
     LOTSE_CHECK(weights.size() == program.weights.size());
-    return std::make_unique<ReferenceExecutable>(program, std::move(weights), limits);
+    LOTSE_CHECK(group_ != nullptr || !has_collectives(program));
+    return std::make_unique<ReferenceExecutable>(group_, program, std::move(weights), limits);
   }
+
+ private:
+  Group* group_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> make_reference_device() { return std::make_unique<ReferenceDevice>(); }
+std::unique_ptr<Device> make_reference_device(Group* group) {
+  return std::make_unique<ReferenceDevice>(group);
+}
 
 }  // namespace lotse

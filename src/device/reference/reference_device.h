@@ -3,10 +3,12 @@
 
 #include <memory>
 
+#include "device/collective/group.h"
 #include "device/device.h"
 
 namespace lotse {
 
-std::unique_ptr<Device> make_reference_device();
+// `group`, which outlives the device, is needed for programs with collectives only.
+std::unique_ptr<Device> make_reference_device(Group* group = nullptr);
 
 }  // namespace lotse

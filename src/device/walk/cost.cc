@@ -89,6 +89,16 @@ class Coster {
     return vector(4 * elements, elements, elements);
   }
 
+  // What a rank reads and writes of its own memory; what the links cost, all_reduce_time() says.
+  OperatorCost operator()(const AllReduce& op) const {
+    const double elements = this->elements(op.value);
+    return vector(0, elements, elements);
+  }
+
+  OperatorCost operator()(const AllGather& op) const {
+    return vector(0, this->elements(op.in), this->elements(op.out));
+  }
+
   OperatorCost operator()(const Moe& op) const {
     const double tokens = rows(op.in);
     const auto chosen = static_cast<double>(op.top_k);
