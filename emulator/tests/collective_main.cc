@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "collective_cases.h"
+#include "moe_distribute_cases.h"
 #include "support.h"
 
 namespace emulator_test {
@@ -38,6 +39,18 @@ int run_rank(const std::string& scenario, uint32_t rank, uint32_t ranks) {
   if (self.comm == nullptr) return 4;
   EXPECT_EQ(aclrtCreateStream(&self.stream), 0);
   if (scenario == "values") check_all_operations(self);
+  if (scenario == "experts") {
+    check_experts(self, {.version = 1});
+    check_experts(self, {.version = 2, .quantised = true});
+  }
+  if (scenario == "experts-die") {
+    EXPECT_EQ(dispatch_once(self, 8), 0) << recent_error();
+    if (rank == 1) raise(SIGKILL);
+    const int code = dispatch_once(self, 8);
+    EXPECT_TRUE(code == 507048 || code == 507018) << code;
+    EXPECT_THAT(recent_error(), testing::AllOf(HasSubstr("aclnnMoeDistributeDispatchV2"),
+                                               HasSubstr("rank 1"), HasSubstr("has ended")));
+  }
   if (scenario == "die-before") {
     EXPECT_EQ(sum_ones(self, 10), 0) << recent_error();
     if (rank == 1) raise(SIGKILL);

@@ -12,6 +12,7 @@
 #include "aclnnop/matmul.h"
 #include "aclnnop/mla.h"
 #include "aclnnop/moe.h"
+#include "aclnnop/moe_distribute.h"
 #include "aclnnop/norm_layer.h"
 #include "aclnnop/quant.h"
 #include "aclnnop/quant_matmul.h"

@@ -175,8 +175,14 @@ int64_t Place::piece_bytes(Operation operation) const {
 
 Timing Place::perform(const Exchange& exchange, int32_t device, double start_us) {
   membership_.require_whole();
-  const Buffers buffers = {located(exchange.send, exchange.send_bytes, device, "sendBuf"),
-                           located(exchange.receive, exchange.receive_bytes, device, "recvBuf")};
+  const auto host = [](const void* address) {
+    return static_cast<std::byte*>(const_cast<void*>(address));
+  };
+  const Buffers buffers =
+      exchange.on_host
+          ? Buffers{host(exchange.send), host(exchange.receive)}
+          : Buffers{located(exchange.send, exchange.send_bytes, device, "sendBuf"),
+                    located(exchange.receive, exchange.receive_bytes, device, "recvBuf")};
   Exchange mine = exchange;
   mine.call.start_us = start_us;
   post_step(mine, buffers, 0, true);

@@ -25,6 +25,7 @@ struct Exchange {
   void* receive = nullptr;
   std::vector<int64_t> send_offsets{}, receive_offsets{};
   int64_t send_bytes = 0, receive_bytes = 0;  // of the whole buffers; 0: not touched
+  bool on_host = false;                       // whether the buffers are host memory
 };
 
 // What the places of a rank have in common: how to wait for another rank, and that one failure ends

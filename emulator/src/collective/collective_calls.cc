@@ -32,6 +32,10 @@ const char* function_of(Operation operation, uint32_t member) {
       return "HcclBarrier";
     case Operation::transfer:
       return member == 0 ? "HcclSend" : "HcclRecv";
+    case Operation::dispatch:
+      return "aclnnMoeDistributeDispatch";
+    case Operation::combine:
+      return "aclnnMoeDistributeCombine";
   }
   return "?";
 }
@@ -105,7 +109,8 @@ double link_bytes(std::span<const CallRecord> calls) {
 
 bool per_destination(Operation operation) {
   return operation == Operation::reduce_scatter || operation == Operation::scatter ||
-         operation == Operation::all_to_all || operation == Operation::all_to_all_v;
+         operation == Operation::all_to_all || operation == Operation::all_to_all_v ||
+         operation == Operation::dispatch || operation == Operation::combine;
 }
 
 bool reduces(Operation operation) {
@@ -142,7 +147,9 @@ int64_t message_bytes(const CallRecord& call, uint32_t from, uint32_t to) {
 
 std::string text_of(const CallRecord& call, uint32_t member) {
   std::string text = function_of(call.operation, member);
-  if (call.operation == Operation::barrier) return text + "()";
+  const bool is_operator =
+      call.operation == Operation::dispatch || call.operation == Operation::combine;
+  if (call.operation == Operation::barrier || is_operator) return text + "()";
   text += call.operation == Operation::all_to_all_v
               ? fmt::format("({}", name_of(call.type))
               : fmt::format("(count {}, {}", call.count, name_of(call.type));

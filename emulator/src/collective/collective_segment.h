@@ -36,6 +36,9 @@ enum class Operation : uint32_t {
   all_to_all_v,
   barrier,
   transfer,  // a send and its receive
+  // The sizes of the rows that an operator exchanges, one for each rank.
+  dispatch,
+  combine,
 };
 
 // What a rank calls; the ranks compare it before any data moves.

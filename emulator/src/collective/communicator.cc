@@ -91,6 +91,70 @@ Place& Communicator::pair(uint32_t from, uint32_t to) {
   return *slot;
 }
 
+// Sizes first, then the messages: two turns.
+uint64_t Communicator::take_exchange() {
+  const std::lock_guard lock(mutex_);
+  const uint64_t first = collective_.take_turn();
+  collective_.take_turn();
+  return first;
+}
+
+std::vector<Message> Communicator::exchange(uint64_t turn, Gathering kind, const char* operation,
+                                            const std::vector<Message>& messages) {
+  Timing& timing = running_timing();
+  const double own_us = timing.duration.us;
+  std::vector<int64_t> sent, received(ranks());
+  for (const Message& message : messages) sent.push_back(std::ssize(message));
+  Exchange sizes{
+      .name = operation,
+      .call = {.operation = kind == Gathering::dispatch ? Operation::dispatch : Operation::combine,
+               .type = HCCL_DATA_TYPE_INT64,
+               .count = 1},
+      .send = sent.data(),
+      .receive = received.data(),
+      .on_host = true};
+  for (int64_t i = 0; i < ranks(); ++i) sizes.send_offsets.push_back(i * int64_t{sizeof(int64_t)});
+  sizes.receive_offsets = sizes.send_offsets;
+  sizes.send_bytes = sizes.receive_bytes = ranks() * int64_t{sizeof(int64_t)};
+  Timing met;
+  try {
+    met = collective_.run(turn, sizes, device_, timing.start_us);
+  } catch (const std::exception& error) {
+    collective_.abandon(turn + 1, operation, error.what());
+    throw;
+  }
+  Exchange rows{.name = operation,
+                .call = {.operation = Operation::all_to_all_v, .type = HCCL_DATA_TYPE_INT8},
+                .on_host = true};
+  Message out, in;
+  for (uint32_t i = 0; i < ranks(); ++i) {
+    rows.call.send_counts[i] = static_cast<uint64_t>(sent[i]);
+    rows.call.receive_counts[i] = static_cast<uint64_t>(received[i]);
+    rows.send_offsets.push_back(std::ssize(out));
+    rows.receive_offsets.push_back(rows.receive_bytes);
+    rows.receive_bytes += received[i];
+    out.insert(out.end(), messages[i].begin(), messages[i].end());
+  }
+  in.resize(static_cast<size_t>(rows.receive_bytes));
+  rows.send = out.data();
+  rows.receive = in.data();
+  rows.send_bytes = std::ssize(out);
+  const Timing moved = collective_.run(turn + 1, rows, device_, met.start_us + met.duration.us);
+  timing.start_us = met.start_us;
+  timing.duration = {moved.start_us + moved.duration.us - met.start_us + own_us, Limit::link};
+  std::vector<Message> result;
+  for (uint32_t i = 0; i < ranks(); ++i) {
+    const auto first = in.begin() + rows.receive_offsets[i];
+    result.emplace_back(first, first + received[i]);
+  }
+  return result;
+}
+
+void Communicator::abandon(uint64_t turn, const char* operation, const std::string& reason) {
+  collective_.abandon(turn, operation, reason);
+  collective_.abandon(turn + 1, operation, reason);
+}
+
 void enqueue_exchanges(const CommunicatorHandle& communicator, const char* name,
                        std::vector<PlacedExchange> operations, aclrtStream stream) {
   Stream& target = stream_of(stream);

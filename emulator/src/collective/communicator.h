@@ -8,19 +8,25 @@
 
 #include "collective/collective_board.h"
 #include "collective/collective_segment.h"
+#include "runtime/rank_group.h"
 
 namespace lotse::emulator {
 
-class Communicator {
+class Communicator final : public RankGroup {
  public:
   // `file` is that of the ranks' segment, which stays the caller's.
   Communicator(int file, uint32_t rank, int32_t device);
 
-  uint32_t rank() const { return membership_.rank(); }
-  uint32_t ranks() const { return segment_.ranks(); }
-  int32_t device() const { return device_; }
-  const char* name() const { return segment_.name(); }
+  uint32_t rank() const override { return membership_.rank(); }
+  uint32_t ranks() const override { return segment_.ranks(); }
+  int32_t device() const override { return device_; }
+  const char* name() const override { return segment_.name(); }
   bool whole() const { return membership_.whole(); }
+
+  uint64_t take_exchange() override;
+  std::vector<Message> exchange(uint64_t turn, Gathering kind, const char* operation,
+                                const std::vector<Message>& messages) override;
+  void abandon(uint64_t turn, const char* operation, const std::string& reason) override;
 
   Place& collective() { return collective_; }
   // For transfers between two ranks, of which this one is one.

@@ -35,6 +35,7 @@ void require_ranks(uint32_t ranks, const char* argument) {
 
 HcclComm hand_out_communicator(int file, uint32_t rank, int32_t device_id) {
   auto communicator = std::make_shared<Communicator>(file, rank, device_id);
+  add_group(communicator);
   return hand_out(std::make_unique<CommunicatorHandle>(std::move(communicator)),
                   HandleKind::communicator);
 }
@@ -85,6 +86,7 @@ LOTSE_C_API HcclResult HcclCommInitAll(uint32_t ndev, int32_t* devices, HcclComm
 LOTSE_C_API HcclResult HcclCommDestroy(HcclComm comm) {
   return hccl_guarded("HcclCommDestroy", [&] {
     require_hccl_pointer(comm, "comm");
+    remove_group(*communicator_of(comm));
     take_back(static_cast<CommunicatorHandle*>(comm), HandleKind::communicator, "comm",
               HCCL_E_PARA);
   });

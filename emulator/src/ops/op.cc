@@ -10,6 +10,7 @@
 // The object behind an executor: all that a stream needs.
 struct aclOpExecutor {
   lotse::emulator::Task task;
+  std::shared_ptr<lotse::emulator::RankGroup> group;
   int64_t workspace = 0;
   bool repeatable = false;
 };
@@ -20,6 +21,35 @@ namespace {
 // Where the operator that this thread computes runs.
 thread_local int32_t running_device = 0;
 thread_local int running_code = kVectorFault;
+
+// The exchange that this thread's operator is to make.
+struct RunningExchange {
+  RankGroup* group = nullptr;
+  const char* operation = nullptr;
+  uint64_t turn = 0;
+  bool done = false;
+};
+thread_local RunningExchange running_exchange;
+
+// The task takes its turn whenever it joins a queue, and ends it however it fares.
+void take_turns(Task& task, const std::shared_ptr<RankGroup>& group, const char* name) {
+  task.meets_others = true;
+  task.issue = [group, name, run = std::move(task.run)](Task& issued) {
+    const uint64_t turn = group->take_exchange();
+    issued.abandon = [group, name, turn](const std::string& fault) {
+      group->abandon(turn, name, fault);
+    };
+    issued.run = [group, name, turn, run] {
+      running_exchange = {group.get(), name, turn, false};
+      try {
+        run();
+      } catch (const std::exception& error) {
+        if (!running_exchange.done) group->abandon(turn, name, error.what());
+        throw;
+      }
+    };
+  };
+}
 
 // Types that only some chips have; the others are everywhere.
 constexpr DtypeSet kChipDependent =
@@ -176,12 +206,19 @@ std::unique_ptr<aclOpExecutor> Op::finish() {
   executor->task.name = name_;
   executor->task.cost = cost_;
   executor->workspace = workspace_;
+  executor->group = group_;
   executor->task.run = [tensors = std::move(tensors), body = std::move(body_), code] {
     running_code = code;
     for (const Tensor& tensor : tensors) tensor.view();
     body();
   };
   return executor;
+}
+
+std::vector<Message> exchange_messages(Gathering kind, const std::vector<Message>& messages) {
+  RunningExchange& exchange = running_exchange;
+  exchange.done = true;
+  return exchange.group->exchange(exchange.turn, kind, exchange.operation, messages);
 }
 
 aclnnStatus describe_operator(const char* name, uint64_t* workspaceSize, aclOpExecutor** executor,
@@ -235,6 +272,14 @@ aclnnStatus enqueue_operator(const char* name, void* workspace, uint64_t workspa
       }
       run();
     };
+    if (executor->group != nullptr) {
+      if (target.device() != executor->group->device()) {
+        fail(kInvalidArgument,
+             "argument stream: it is device {}'s, but the communicator is device {}'s",
+             target.device(), executor->group->device());
+      }
+      take_turns(task, executor->group, name);
+    }
     target.enqueue(std::move(task));
     if (!executor->repeatable) {
       take_back(executor, HandleKind::executor, "executor", kInvalidArgument);

@@ -14,6 +14,7 @@
 #include "runtime/api.h"
 #include "runtime/cost.h"
 #include "runtime/error.h"
+#include "runtime/rank_group.h"
 #include "runtime/soc.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor.h"
@@ -94,6 +95,8 @@ class Op {
 
   // What the operator does. It may run several times, and on another thread.
   void compute(std::function<void()> body) { body_ = std::move(body); }
+  // For an operator whose body calls exchange_messages() once.
+  void meet(std::shared_ptr<RankGroup> group) { group_ = std::move(group); }
 
  private:
   friend aclnnStatus describe_operator(const char*, uint64_t*, aclOpExecutor**,
@@ -106,12 +109,17 @@ class Op {
   Cost cost_{.vector_ops = -1, .bytes = -1, .launch = Launch::other};
   int64_t workspace_ = 0;
   std::function<void()> body_;
+  std::shared_ptr<RankGroup> group_;
   struct Use {
     Tensor tensor;
     bool reads, writes;
   };
   std::vector<Use> uses_;
 };
+
+// Inside the body of an operator that meets others: message i goes to rank i; returns those of all
+// ranks to this one.
+std::vector<Message> exchange_messages(Gathering kind, const std::vector<Message>& messages);
 
 // The first and the second call of every operator.
 aclnnStatus describe_operator(const char* name, uint64_t* workspaceSize, aclOpExecutor** executor,
