@@ -1,11 +1,12 @@
 /* A matrix product on an Ascend device, in plain C: y = a x b, 2x3 times 3x2. Compiles against the
  * vendor's toolkit or the emulator alike.
  *
- *   cc matmul.c -I emulator/include -L build/emulator/lib -lascendcl -lnnopbase -lopapi -o matmul
+ *   cc matmul.c -I build/emulator/toolkit/include -L build/emulator/toolkit/lib64 \
+ *     -lascendcl -lnnopbase -lopapi -o matmul
  *   LD_LIBRARY_PATH=build/emulator/lib ./matmul
  */
 #include <acl/acl.h>
-#include <aclnnop/aclnn.h>
+#include <aclnnop/aclnn_matmul.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -47,10 +47,15 @@ TEST_F(Reduce, DroppedDimensionsNegativeOnesAndOtherTypes) {
   RUN(aclnnReduceSum, x, Ints({-1}), false, ACL_FLOAT, y);
   expect_values(y,
                 [&](const Shape& at) { return x.at({at[0], at[1], 0}) + x.at({at[0], at[1], 1}); });
-  const Tensor all = Tensor::output(ACL_FLOAT, {});
-  RUN(aclnnReduceSum, x, Ints(std::vector<int64_t>{}), false, ACL_FLOAT, all);
   const auto expected = sums(x, {0, 1, 2});
-  expect_values(all, [&](const Shape&) { return expected.begin()->second; });
+  for (const Shape& single : {Shape{}, Shape{1}}) {
+    const Tensor all = Tensor::output(ACL_FLOAT, single);
+    RUN(aclnnReduceSum, x, Ints(std::vector<int64_t>{}), false, ACL_FLOAT, all);
+    expect_values(all, [&](const Shape&) { return expected.begin()->second; });
+  }
+  const Tensor rows = Tensor::output(ACL_FLOAT, {1, 1});
+  EXPECT_REFUSED(161002, "argument out: got FLOAT [1, 1], expected shape []", aclnnReduceSum, x,
+                 Ints(std::vector<int64_t>{}), false, ACL_FLOAT, rows);
 }
 
 TEST_F(Reduce, Means) {

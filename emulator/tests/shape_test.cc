@@ -72,6 +72,9 @@ TEST_F(ShapeOperators, Cat) {
   EXPECT_EQ(cat({wide}, 0, out), 161002);
   EXPECT_THAT(recent_error(),
               testing::HasSubstr("argument tensors[0]: got FLOAT [2, 3], which differs from out"));
+  const Tensor packed = Tensor::output(ACL_INT4, {8});
+  EXPECT_EQ(cat({packed}, 0, packed), 161002);
+  EXPECT_THAT(recent_error(), testing::HasSubstr("argument tensors[0]: got INT4 [8]"));
 }
 
 TEST_F(ShapeOperators, Slice) {

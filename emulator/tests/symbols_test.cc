@@ -1,4 +1,5 @@
-// Every symbol that a public backend links against is exported by the library that it links.
+// Every symbol that a public backend links against is exported by the library that it links, and
+// every header that it includes is in the toolkit's directory.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,6 +31,16 @@ TEST(Symbols, AreExported) {
     EXPECT_EQ(std::filesystem::path(where.dli_fname).filename(), library_of(symbol)) << symbol;
   }
   EXPECT_EQ(count, 228);
+}
+
+TEST(Headers, AreInTheToolkit) {
+  std::ifstream file(LOTSE_HEADERS_FILE);
+  ASSERT_TRUE(file.is_open()) << LOTSE_HEADERS_FILE;
+  int count = 0;
+  for (std::string header; std::getline(file, header); ++count) {
+    EXPECT_TRUE(std::filesystem::exists(LOTSE_TOOLKIT "/include/" + header)) << header;
+  }
+  EXPECT_EQ(count, 87);
 }
 
 }  // namespace

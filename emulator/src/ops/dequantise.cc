@@ -1,22 +1,8 @@
 #include "ops/dequantise.h"
 
-#include <algorithm>
-#include <cstddef>
+#include "tensor/convert.h"
 
 namespace lotse::emulator {
-namespace {
-
-void round_run(aclDataType type, int64_t count, float* values) {
-  constexpr int64_t kRun = 128;
-  std::byte stored[2 * kRun];
-  for (int64_t i = 0; i < count; i += kRun) {
-    const int64_t run = std::min(kRun, count - i);
-    store_run(type, stored, 0, 1, run, values + i);
-    load_run(type, stored, 0, 1, run, values + i);
-  }
-}
-
-}  // namespace
 
 PanelTransform dequantiser(const GroupScales& groups, aclDataType type) {
   return [&groups, type](int64_t row, int64_t depth, int64_t column, int64_t width, float* panel,

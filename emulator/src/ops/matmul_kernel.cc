@@ -6,6 +6,7 @@
 
 #include "ops/parallel.h"
 #include "runtime/clones.h"
+#include "tensor/convert.h"
 
 namespace lotse::emulator {
 namespace {
@@ -24,7 +25,7 @@ void round_inputs(InputRounding rounding, float* values, int64_t count) {
       values[i] = std::bit_cast<float>(special ? bits : rounded);
     }
   } else if (rounding == InputRounding::half) {
-    for (int64_t i = 0; i < count; ++i) values[i] = rounded_to(ACL_FLOAT16, values[i]);
+    round_run(ACL_FLOAT16, count, values);
   }
 }
 

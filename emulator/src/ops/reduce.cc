@@ -38,6 +38,12 @@ Reduction reduction_of(Op& op, const Tensor& x, const char* argument, const aclI
   return result;
 }
 
+// A single result may be given as a tensor of no dimension or of one: callers do both on silicon.
+void expect_reduced(Op& op, const Tensor& y, const Dims& kept) {
+  if (kept.empty() && y.dims() == Dims{1}) return;
+  op.expect_shape(y, kept);
+}
+
 // Views of [kept…, reduced…]: rows of the reduced dimensions are summed for each kept position.
 struct Arranged {
   View view;
@@ -133,7 +139,7 @@ enum class Kind { sum, mean };
 void reduce(Op& op, Kind kind, const Tensor& x, const Tensor& y, const Reduction& reduction,
             aclDataType dtype) {
   op.expect_dtype(y, dtype);
-  op.expect_shape(y, reduction.kept);
+  expect_reduced(op, y, reduction.kept);
   const bool integers = !is_floating(x.dtype()) && !is_floating(y.dtype());
   op.compute([=, reduced = reduction.reduced] {
     const Arranged in = arrange(x.view(), reduced);
@@ -160,7 +166,7 @@ ACLNN(aclnnNorm, const aclTensor* self, const aclScalar* pScalar, const aclIntAr
   const Tensor x = op.in("self", self, kFloating);
   const Tensor y = op.out("out", out, kFloating);
   const Reduction reduction = reduction_of(op, x, "dim", dim, keepdim);
-  op.expect_shape(y, reduction.kept);
+  expect_reduced(op, y, reduction.kept);
   op.compute([=, p = op.scalar("pScalar", pScalar).as<double>()] {
     write<double>(y.view(), norms(arrange(x.view(), reduction.reduced), p));
   });

@@ -10,6 +10,9 @@
 namespace lotse::emulator {
 namespace {
 
+// What aclnnCat takes.
+constexpr DtypeSet kJoined = kFloating | kBool | kSignedInteger | DtypeSet{ACL_UINT8};
+
 // self of any type, and out of the same.
 struct Pair {
   Tensor x, y;
@@ -174,8 +177,8 @@ ACLNN(aclnnPermute, const aclTensor* self, const aclIntArray* dims, aclTensor* o
 } ACLNN_END
 
 ACLNN(aclnnCat, const aclTensorList* tensors, int64_t dim, aclTensor* out) {
-  std::vector<Tensor> parts = op.in_list("tensors", tensors, kAnyDtype);
-  const Tensor y = op.out("out", out, kAnyDtype);
+  std::vector<Tensor> parts = op.in_list("tensors", tensors, kJoined);
+  const Tensor y = op.out("out", out, kJoined);
   std::erase_if(parts, [](const Tensor& part) { return part.dims() == Dims{0}; });
   const int64_t along = op.dim("dim", dim, y);
   op.expect_rank(y, 1, kMaxRank);

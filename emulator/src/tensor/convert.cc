@@ -328,11 +328,14 @@ void store_run(aclDataType type, std::byte* base, int64_t index, int64_t stride,
       type, [&]<class Stored>(Stored) { store_as<Stored>(base, index, stride, count, values); });
 }
 
-float rounded_to(aclDataType type, float value) {
-  std::byte storage[8] = {};
-  store_run(type, storage, 0, 1, 1, &value);
-  load_run(type, storage, 0, 1, 1, &value);
-  return value;
+void round_run(aclDataType type, int64_t count, float* values) {
+  constexpr int64_t kRun = 128;
+  std::byte stored[sizeof(double) * kRun];
+  for (int64_t i = 0; i < count; i += kRun) {
+    const int64_t run = std::min(kRun, count - i);
+    store_run(type, stored, 0, 1, run, values + i);
+    load_run(type, stored, 0, 1, run, values + i);
+  }
 }
 
 #define LOTSE_INSTANTIATE(T)                                                            \

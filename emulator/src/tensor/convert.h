@@ -20,7 +20,7 @@ template <class T>
 LOTSE_EMULATOR_API void store_run(aclDataType type, std::byte* base, int64_t index, int64_t stride,
                                   int64_t count, const T* values);
 
-// One float rounded to `type` and back.
-LOTSE_EMULATOR_API float rounded_to(aclDataType type, float value);
+// Floats rounded to `type` and back, in place.
+LOTSE_EMULATOR_API void round_run(aclDataType type, int64_t count, float* values);
 
 }  // namespace lotse::emulator
