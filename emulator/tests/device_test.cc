@@ -34,15 +34,30 @@ TEST(Errors, TextsAndDevicesAreAThreadsOwn) {
   EXPECT_EQ(device, 1);
 }
 
-TEST(Devices, ResetFreesWhatIsLeft) {
-  ASSERT_EQ(aclrtSetDevice(1), 0);
-  void* memory = nullptr;
-  ASSERT_EQ(aclrtMalloc(&memory, 1 << 20, ACL_MEM_MALLOC_HUGE_FIRST), 0);
-  ASSERT_EQ(aclrtResetDevice(1), 0);
-  ASSERT_EQ(aclrtSetDevice(1), 0);
-  size_t free = 0, total = 0;
-  ASSERT_EQ(aclrtGetMemInfo(ACL_HBM_MEM, &free, &total), 0);
-  EXPECT_EQ(free, total);
+TEST(Devices, TheLastResetFreesWhatIsLeft) {
+  aclrtResetDeviceForce(1);  // what other tests left
+  EXPECT_EQ(aclrtResetDevice(1), 107001);
+  EXPECT_THAT(recent_error(), HasSubstr("device 1: it was not set, or reset already"));
+  const auto all_is_free = [] {
+    size_t free = 0, total = 0;
+    EXPECT_EQ(aclrtGetMemInfo(ACL_HBM_MEM, &free, &total), 0);
+    return free == total;
+  };
+  for (const bool forced : {false, true}) {
+    ASSERT_EQ(aclrtSetDevice(1), 0);
+    ASSERT_EQ(aclrtSetDevice(1), 0);
+    void* memory = nullptr;
+    ASSERT_EQ(aclrtMalloc(&memory, 1 << 20, ACL_MEM_MALLOC_HUGE_FIRST), 0);
+    if (!forced) {
+      ASSERT_EQ(aclrtResetDevice(1), 0);
+      EXPECT_EQ(aclrtMemset(memory, 1 << 20, 1, 1 << 20), 0);
+      EXPECT_FALSE(all_is_free());
+    }
+    ASSERT_EQ(forced ? aclrtResetDeviceForce(1) : aclrtResetDevice(1), 0);
+    ASSERT_EQ(aclrtSetDevice(1), 0);
+    EXPECT_TRUE(all_is_free());
+    ASSERT_EQ(aclrtResetDevice(1), 0);
+  }
   uint32_t count = 0;
   EXPECT_EQ(aclrtGetDeviceCount(&count), 0);
   EXPECT_EQ(count, 2);

@@ -105,7 +105,10 @@ aclError aclFinalize(void);
 aclError aclrtGetDeviceCount(uint32_t* count);
 aclError aclrtSetDevice(int32_t deviceId);
 aclError aclrtGetDevice(int32_t* deviceId);
+/* The last of as many resets as aclrtSetDevice was called frees what is left; a forced one does so
+ * at once. */
 aclError aclrtResetDevice(int32_t deviceId);
+aclError aclrtResetDeviceForce(int32_t deviceId);
 aclError aclrtSynchronizeDevice(void);
 const char* aclrtGetSocName(void);
 aclError aclrtDeviceCanAccessPeer(int32_t* canAccessPeer, int32_t deviceId, int32_t peerDeviceId);

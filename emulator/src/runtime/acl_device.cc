@@ -9,6 +9,24 @@
 
 using namespace lotse::emulator;
 
+namespace {
+
+// The last of as many resets as the device was set waits for its work, whose faults no longer
+// matter, and frees its memory.
+void reset(int32_t id, bool forced) {
+  Device& target = device(id);
+  if (!target.release(forced)) return;
+  try {
+    synchronize_streams(id);
+  } catch (const Error&) {
+  }
+  target.forget_default_stream();
+  release_all(id);
+  forget_current_device();
+}
+
+}  // namespace
+
 // The configuration file is not read: it names dumps and profilers of the vendor's.
 LOTSE_C_API aclError aclInit(const char*) {
   return guarded("aclInit", [] { soc(); });
@@ -36,18 +54,12 @@ LOTSE_C_API aclError aclrtGetDevice(int32_t* deviceId) {
   });
 }
 
-// Waits for the device's work, whose faults no longer matter, and frees its memory.
 LOTSE_C_API aclError aclrtResetDevice(int32_t deviceId) {
-  return guarded("aclrtResetDevice", [&] {
-    Device& target = device(deviceId);
-    try {
-      synchronize_streams(deviceId);
-    } catch (const Error&) {
-    }
-    target.forget_default_stream();
-    release_all(deviceId);
-    forget_current_device();
-  });
+  return guarded("aclrtResetDevice", [&] { reset(deviceId, false); });
+}
+
+LOTSE_C_API aclError aclrtResetDeviceForce(int32_t deviceId) {
+  return guarded("aclrtResetDeviceForce", [&] { reset(deviceId, true); });
 }
 
 LOTSE_C_API aclError aclrtSynchronizeDevice() {

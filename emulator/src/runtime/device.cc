@@ -68,6 +68,18 @@ void Device::give_memory_back(int64_t offset, int64_t size) {
   extents_.give_back(offset, size);
 }
 
+void Device::retain() {
+  const std::lock_guard lock(mutex_);
+  ++users_;
+}
+
+bool Device::release(bool forced) {
+  const std::lock_guard lock(mutex_);
+  if (users_ == 0) fail(kInvalidDevice, "device {}: it was not set, or reset already", id_);
+  users_ = forced ? 0 : users_ - 1;
+  return users_ == 0;
+}
+
 Stream& Device::default_stream() {
   const std::lock_guard lock(mutex_);
   if (!default_stream_) default_stream_ = std::make_unique<Stream>(id_);
@@ -114,7 +126,7 @@ Device& current_device() {
 }
 
 void set_current_device(int32_t id) {
-  device(id);
+  device(id).retain();
   current = id;
 }
 

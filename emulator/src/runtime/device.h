@@ -29,6 +29,11 @@ class Device {
   // Gives a piece back to the device and its pages to the host.
   void give_memory_back(int64_t offset, int64_t size);
 
+  // Calls of aclrtSetDevice less those of aclrtResetDevice. The last release, and every forced one,
+  // is true; one too many is an error.
+  void retain();
+  bool release(bool forced);
+
   Stream& default_stream();
   void forget_default_stream();
 
@@ -42,6 +47,7 @@ class Device {
   uintptr_t base_ = 0;
   std::mutex mutex_;
   Extents extents_;
+  int64_t users_ = 0;
   std::unique_ptr<Stream> default_stream_;
   std::set<int32_t> peers_;
 };
