@@ -3,8 +3,6 @@
 #include <openssl/evp.h>
 #include <xxhash.h>
 
-#include <array>
-
 #include "base/result.h"
 
 namespace lotse {
@@ -25,12 +23,16 @@ void Sha256::update(std::span<const std::byte> bytes) {
   LOTSE_CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
+std::array<std::byte, 32> Sha256::digest() {
+  std::array<std::byte, 32> digest{};
+  LOTSE_CHECK(EVP_DigestFinal_ex(state_->context, reinterpret_cast<unsigned char*>(digest.data()),
+                                 nullptr) == 1);
+  return digest;
+}
+
 std::string Sha256::hex_digest() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  LOTSE_CHECK(EVP_DigestFinal_ex(state_->context, digest.data(), &size) == 1);
   std::string hex;
-  for (unsigned int i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
+  for (const std::byte byte : digest()) hex += fmt::format("{:02x}", static_cast<int>(byte));
   return hex;
 }
 

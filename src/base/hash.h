@@ -1,6 +1,7 @@
 // Hashes that name content: SHA-256 for whole files, XXH3 for chunks checked while reading.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,7 +19,9 @@ class Sha256 {
   Sha256& operator=(const Sha256&) = delete;
 
   void update(std::span<const std::byte> bytes);
-  // The digest as 64 lower-case hexadecimal digits; the object is used up.
+  // The digest; the object is used up.
+  std::array<std::byte, 32> digest();
+  // The same as 64 lower-case hexadecimal digits.
   std::string hex_digest();
 
  private:

@@ -37,6 +37,10 @@ const char* name(FinishReason reason) {
       return "length";
     case FinishReason::cancelled:
       return "cancelled";
+    case FinishReason::deadline:
+      return "deadline";
+    case FinishReason::error:
+      return "error";
   }
   return "unknown";
 }
@@ -86,7 +90,8 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
   limits_.max_context = model_.context;
   limits_.max_outputs = options.max_outputs;
   limits_.max_sequences = options.max_sequences;
-  limits_.cache_blocks = ceil_div(model_.context, limits_.block_tokens);
+  limits_.cache_blocks =
+      ceil_div(std::max(options.cache_tokens, model_.context), limits_.block_tokens);
   limits_.cache_type = computes_in_f32(model_) ? DType::f32 : DType::bf16;
   for (size_t i = 0; i < model_.weights.size(); ++i) {
     if (model_.program.weights[i].role == WeightRole::table) continue;

@@ -10,7 +10,7 @@
 #include "device/registry.h"
 #include "engine/block_pool.h"
 #include "engine/chat.h"
-#include "engine/sampler.h"
+#include "engine/request.h"
 #include "engine/session.h"
 #include "engine/team.h"
 #include "model/model.h"
@@ -23,14 +23,11 @@ struct EngineOptions {
   int64_t context = 0;       // positions; 0: the model's maximum, at most kDefaultContext
   int64_t max_outputs = 64;  // rows of logits a step, for scoring
   int64_t max_sequences = 1;
-  int32_t ranks = 1;  // processes that share the model, each on a device of its own
+  int64_t cache_tokens = 0;  // positions in the cache, of all sequences; 0: one context
+  int32_t ranks = 1;         // processes that share the model, each on a device of its own
 };
 
 inline constexpr int64_t kDefaultContext = 8192;
-
-// What ends a generation.
-enum class FinishReason : uint8_t { stop, length, cancelled };
-const char* name(FinishReason reason);
 
 struct GenerationResult {
   std::vector<int32_t> tokens;  // without the token that ended it
@@ -65,6 +62,9 @@ class Engine {
   const ExecutionLimits& limits() const { return limits_; }
   // Defaults of generation_config.json; greedy when it has none.
   const SamplingParams& default_sampling() const { return default_sampling_; }
+  // Whether the model ends an answer with this token.
+  bool is_end(int32_t token) const;
+  const std::vector<int64_t>& end_tokens() const { return end_tokens_; }
   double load_seconds() const { return load_seconds_; }
   // Bytes of all weights that every step reads whole: all but embedding tables.
   int64_t streamed_weight_bytes() const { return streamed_weight_bytes_; }
@@ -81,7 +81,6 @@ class Engine {
   Engine() = default;
   Result<void> load(const std::filesystem::path& path, const EngineOptions& options, Group* group);
   Result<void> read_generation_config(const std::filesystem::path& directory);
-  bool is_end(int32_t token) const;
 
   Model model_;
   ExecutionLimits limits_;

@@ -55,6 +55,7 @@ std::string order_for(const std::filesystem::path& model, const EngineOptions& o
               {"context", options.context},
               {"max_outputs", options.max_outputs},
               {"max_sequences", options.max_sequences},
+              {"cache_tokens", options.cache_tokens},
               {"rank", rank},
               {"ranks", options.ranks}}
       .dump();
@@ -67,6 +68,7 @@ EngineOptions options_of(const Json& order) {
   options.context = order.at("context");
   options.max_outputs = order.at("max_outputs");
   options.max_sequences = order.at("max_sequences");
+  options.cache_tokens = order.at("cache_tokens");
   options.ranks = order.at("ranks");
   return options;
 }
