@@ -11,11 +11,11 @@
 
 #include "base/environment.h"
 #include "base/json.h"
+#include "base/machine.h"
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
 #include "cli/hub.h"
-#include "cli/machine.h"
 #include "device/cpu/isa.h"
 #include "device/registry.h"
 

@@ -104,6 +104,10 @@ class Device {
   // results says so.
   virtual bool is_emulated() const { return false; }
 
+  // Bytes that weights, cache and working memory may take there now: of the host's memory, unless
+  // the device has its own.
+  virtual int64_t available_bytes() const;
+
   // Positions in a cache block that suit the device; ExecutionLimits should say the same.
   virtual int64_t block_tokens() const { return 64; }
 

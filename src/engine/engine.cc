@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 #include "base/checked.h"
+#include "device/walk/storage.h"
 #include "model/gguf_vocabulary.h"
 
 namespace lotse {
@@ -86,13 +88,7 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
   }
   LOTSE_TRY(read_generation_config(directory_of(path)));
   device_ = LOTSE_TRY(open_device(options.device, {options.threads, group}));
-  limits_.block_tokens = device_->block_tokens();
-  limits_.max_context = model_.context;
-  limits_.max_outputs = options.max_outputs;
-  limits_.max_sequences = options.max_sequences;
-  limits_.cache_blocks =
-      ceil_div(std::max(options.cache_tokens, model_.context), limits_.block_tokens);
-  limits_.cache_type = computes_in_f32(model_) ? DType::f32 : DType::bf16;
+  LOTSE_TRY(set_limits(options, group));
   for (size_t i = 0; i < model_.weights.size(); ++i) {
     if (model_.program.weights[i].role == WeightRole::table) continue;
     streamed_weight_bytes_ += stored_bytes(model_.weights[i]);
@@ -100,6 +96,32 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
   executable_ = LOTSE_TRY(device_->load(model_.program, std::move(model_.weights), limits_));
   model_.weights.clear();
   pool_ = std::make_unique<BlockPool>(limits_.cache_blocks);
+  return {};
+}
+
+// All ranks of a group follow rank 0's plan: they number the blocks of the cache alike.
+Result<void> Engine::set_limits(const EngineOptions& options, Group* group) {
+  limits_.cache_type = computes_in_f32(model_) ? DType::f32 : DType::bf16;
+  MemoryNeeds needs;
+  needs.available = device_->available_bytes() / options.ranks;
+  for (const Weight& weight : model_.weights) needs.weights += stored_bytes(weight);
+  const char* cached = limits_.cache_type == DType::f32 ? "f32" : "bf16";
+  needs.position_bytes = static_cast<int64_t>(kv_bytes_per_token(model_.program, cached));
+  needs.max_context = model_.context;
+  needs.sequences = options.max_sequences;
+  memory_plan_ = LOTSE_TRY(plan_memory(needs, {options.context, options.cache_tokens}));
+  int64_t agreed[] = {memory_plan_.context, memory_plan_.cache_tokens};
+  if (group != nullptr) {
+    const auto bytes = std::as_bytes(std::span(agreed));
+    const auto first = LOTSE_TRY(group->broadcast({bytes.begin(), bytes.end()}));
+    LOTSE_CHECK(first.size() == sizeof agreed);
+    std::memcpy(agreed, first.data(), sizeof agreed);
+  }
+  limits_.block_tokens = device_->block_tokens();
+  limits_.max_context = agreed[0];
+  limits_.cache_blocks = ceil_div(agreed[1], limits_.block_tokens);
+  limits_.max_outputs = options.max_outputs;
+  limits_.max_sequences = options.max_sequences;
   return {};
 }
 

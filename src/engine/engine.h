@@ -10,6 +10,7 @@
 #include "device/registry.h"
 #include "engine/block_pool.h"
 #include "engine/chat.h"
+#include "engine/memory_plan.h"
 #include "engine/request.h"
 #include "engine/session.h"
 #include "engine/team.h"
@@ -20,10 +21,10 @@ namespace lotse {
 struct EngineOptions {
   std::string device = "cpu";
   int threads = 0;           // 0: one a core
-  int64_t context = 0;       // positions; 0: the model's maximum, at most kDefaultContext
+  int64_t context = 0;       // positions; 0: the model's, at most kDefaultContext, or what fits
   int64_t max_outputs = 64;  // rows of logits a step, for scoring
   int64_t max_sequences = 1;
-  int64_t cache_tokens = 0;  // positions in the cache, of all sequences; 0: one context
+  int64_t cache_tokens = 0;  // positions in the cache, of all sequences; 0: what fits
   int32_t ranks = 1;         // processes that share the model, each on a device of its own
 };
 
@@ -60,6 +61,7 @@ class Engine {
   const Device& device() const { return *device_; }
   Executable& executable() { return *executable_; }
   const ExecutionLimits& limits() const { return limits_; }
+  const MemoryPlan& memory_plan() const { return memory_plan_; }
   // Defaults of generation_config.json; greedy when it has none.
   const SamplingParams& default_sampling() const { return default_sampling_; }
   // Whether the model ends an answer with this token.
@@ -80,10 +82,12 @@ class Engine {
  private:
   Engine() = default;
   Result<void> load(const std::filesystem::path& path, const EngineOptions& options, Group* group);
+  Result<void> set_limits(const EngineOptions& options, Group* group);
   Result<void> read_generation_config(const std::filesystem::path& directory);
 
   Model model_;
   ExecutionLimits limits_;
+  MemoryPlan memory_plan_;
   SamplingParams default_sampling_;
   std::vector<int64_t> end_tokens_;
   std::shared_ptr<const Tokenizer> tokenizer_;

@@ -34,6 +34,7 @@ class AscendDevice final : public Device {
   std::string_view name() const override { return name_; }
   std::string description() const override { return describe(info_); }
   bool is_emulated() const override { return !info_.emulator.empty(); }
+  int64_t available_bytes() const override { return info_.free_bytes; }
   int64_t block_tokens() const override { return 128; }  // what paged attention takes at least
 
   Result<std::unique_ptr<Executable>> load(const Program& program, std::vector<Weight> weights,

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-namespace lotse::cli {
+namespace lotse {
 
 struct Processor {
   std::string model;            // "Intel(R) Xeon(R) …", may be empty
@@ -31,4 +31,4 @@ struct Memory {
 Processor read_processor(const std::filesystem::path& root = "/");
 Memory read_memory(const std::filesystem::path& root = "/");
 
-}  // namespace lotse::cli
+}  // namespace lotse

@@ -1,12 +1,12 @@
 // What doctor reads from /proc and /sys, from made-up ones.
-#include "cli/machine.h"
+#include "base/machine.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <fstream>
 
-namespace lotse::cli {
+namespace lotse {
 namespace {
 
 namespace fs = std::filesystem;
@@ -67,4 +67,4 @@ TEST(Machine, ThisOneHasMemoryAndCores) {
 }
 
 }  // namespace
-}  // namespace lotse::cli
+}  // namespace lotse

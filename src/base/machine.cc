@@ -1,4 +1,4 @@
-#include "cli/machine.h"
+#include "base/machine.h"
 
 #include <unistd.h>
 
@@ -11,7 +11,7 @@
 
 #include "base/thread_pool.h"
 
-namespace lotse::cli {
+namespace lotse {
 namespace {
 
 namespace fs = std::filesystem;
@@ -135,4 +135,4 @@ Memory read_memory(const fs::path& root) {
   return memory;
 }
 
-}  // namespace lotse::cli
+}  // namespace lotse
