@@ -65,12 +65,18 @@ int64_t Scheduler::share_of(const Sequence& sequence, const Room& room) const {
   return std::min({left, room.tokens, needs_rows ? room.outputs : room.tokens});
 }
 
+int64_t Scheduler::drafted_of(const Sequence& sequence, const Room& room) const {
+  if (!is_decoding(sequence)) return 0;
+  return std::min({std::ssize(sequence.draft), room.tokens - 1, room.outputs - 1});
+}
+
 void Scheduler::take(Sequence& sequence, Room& room, std::vector<ScheduledTokens>& step) {
   const int64_t tokens = share_of(sequence, room);
+  const int64_t drafted = drafted_of(sequence, room);
   const bool needs_rows = sequence.wants_all_rows && sequence.computed < sequence.prompt_length;
-  room.tokens -= tokens;
-  room.outputs -= needs_rows ? tokens : 1;
-  step.push_back({&sequence, tokens, sequence.computed + tokens == length(sequence)});
+  room.tokens -= tokens + drafted;
+  room.outputs -= needs_rows ? tokens : 1 + drafted;
+  step.push_back({&sequence, tokens, drafted, sequence.computed + tokens == length(sequence)});
 }
 
 void Scheduler::plan_running(bool decoding, Room& room, std::vector<ScheduledTokens>& step) {
@@ -78,6 +84,8 @@ void Scheduler::plan_running(bool decoding, Room& room, std::vector<ScheduledTok
     Sequence& sequence = *running_[i];
     if (is_decoding(sequence) != decoding) continue;
     const int64_t end = sequence.computed + share_of(sequence, room);
+    // A guess is not worth another sequence's place.
+    if (!reserve(sequence, end + drafted_of(sequence, room))) sequence.draft.clear();
     // Sequences from i on may have to go, this one last.
     while (i < running_.size() && !reserve(sequence, end)) preempt_last(step);
     if (i < running_.size()) take(sequence, room, step);
@@ -162,17 +170,29 @@ void Scheduler::release(Sequence& sequence) {
     sequence.blocks.pop_back();
   }
   sequence.computed = 0;
+  sequence.draft.clear();
 }
 
 void Scheduler::commit(const std::vector<ScheduledTokens>& step) {
-  for (const ScheduledTokens& part : step) {
-    Sequence& sequence = *part.sequence;
-    const int64_t before = sequence.computed / limits_.block_tokens;
-    sequence.computed += part.tokens;
-    for (int64_t i = before; i < sequence.computed / limits_.block_tokens; ++i) {
-      blocks_.publish(sequence.blocks[static_cast<size_t>(i)], prefix(sequence, i));
-    }
+  for (const ScheduledTokens& part : step) advance(*part.sequence, part.tokens);
+}
+
+void Scheduler::accept_drafted(Sequence& sequence) { advance(sequence, 1); }
+
+void Scheduler::advance(Sequence& sequence, int64_t tokens) {
+  const int64_t before = sequence.computed / limits_.block_tokens;
+  sequence.computed += tokens;
+  for (int64_t i = before; i < sequence.computed / limits_.block_tokens; ++i) {
+    blocks_.publish(sequence.blocks[static_cast<size_t>(i)], prefix(sequence, i));
   }
+}
+
+std::vector<Sequence*> Scheduler::generating() {
+  std::vector<Sequence*> sequences;
+  for (const auto& sequence : running_) {
+    if (is_decoding(*sequence)) sequences.push_back(sequence.get());
+  }
+  return sequences;
 }
 
 void Scheduler::reset() {

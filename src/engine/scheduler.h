@@ -24,6 +24,8 @@ struct Sequence {
   bool wants_all_rows = false;  // the logits of every token of the prompt
   int64_t prompt_length = 0;
   std::vector<int32_t> tokens;  // the prompt and what was generated
+  // Guesses of the tokens after the last: computed together with it where there is room.
+  std::vector<int32_t> draft;
   PrefixHash salt{};
 
   // The scheduler's own.
@@ -34,11 +36,13 @@ struct Sequence {
   std::vector<PrefixHash> prefixes;  // of each full block of `tokens`, as far as needed
 };
 
-// A sequence's share of a step: its next `tokens` tokens. The logits of the last are wanted when
-// the step reaches the end of the sequence.
+// A sequence's share of a step: its next `tokens` tokens, and then as many of its draft as
+// `drafted` says. The logits of the last token and of the drafted ones are wanted when the step
+// reaches the end of the sequence.
 struct ScheduledTokens {
   Sequence* sequence;
   int64_t tokens;
+  int64_t drafted;
   bool reaches_end;
 };
 
@@ -57,8 +61,14 @@ class Scheduler {
 
   // The next step; empty when nothing can run. Every block that it writes to is held.
   std::vector<ScheduledTokens> plan();
-  // The planned step was executed: its tokens are in the cache, and full blocks may be shared.
+  // The planned step was executed: its tokens are in the cache, and full blocks may be shared. What
+  // was drafted is there too, but counts only when it is accepted.
   void commit(const std::vector<ScheduledTokens>& step);
+  // The next drafted token has come true and stands in sequence.tokens.
+  void accept_drafted(Sequence& sequence);
+
+  // Running sequences that have one token to compute: whose draft may be set.
+  std::vector<Sequence*> generating();
 
   // Every sequence gives its blocks back and starts anew: the cache was lost.
   void reset();
@@ -84,6 +94,8 @@ class Scheduler {
   static void insert(Sequences& list, std::unique_ptr<Sequence> sequence);
 
   int64_t share_of(const Sequence& sequence, const Room& room) const;
+  int64_t drafted_of(const Sequence& sequence, const Room& room) const;
+  void advance(Sequence& sequence, int64_t tokens);
   void take(Sequence& sequence, Room& room, std::vector<ScheduledTokens>& step);
   void plan_running(bool decoding, Room& room, std::vector<ScheduledTokens>& step);
   void admit(Room& room, std::vector<ScheduledTokens>& step);

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <thread>
 
+#include "engine/draft.h"
 #include "engine/logprobs.h"
 #include "engine/scheduler.h"
 
@@ -16,6 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Rows that a step may have with drafts: about what the weights' way from memory pays for.
+constexpr int64_t kDraftRows = 16;
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 size_t at(int64_t index) { return static_cast<size_t>(index); }
@@ -139,6 +142,7 @@ class ThreadedServingEngine final : public ServingEngine {
     while (wait_for_work()) {
       const auto start = Clock::now();
       expire(start);
+      make_drafts();
       const std::vector<ScheduledTokens> step = scheduler_.plan();
       if (!step.empty()) run(step);
       publish_stats(start, step.empty() ? 0 : 1);
@@ -185,6 +189,17 @@ class ThreadedServingEngine final : public ServingEngine {
     for (const RequestId id : expired) end(id, FinishReason::deadline);
   }
 
+  void make_drafts() {
+    if (options_.draft_tokens == 0) return;
+    const std::vector<Sequence*> sequences = scheduler_.generating();
+    for (Sequence* sequence : sequences) {
+      const int64_t left = engine_->limits().max_context - std::ssize(sequence->tokens) - 1;
+      const int64_t each = kDraftRows / std::ssize(sequences) - 1;
+      sequence->draft =
+          look_up_draft(sequence->tokens, std::min({options_.draft_tokens, each, left}));
+    }
+  }
+
   void run(const std::vector<ScheduledTokens>& step) {
     note_admissions(step);
     const auto start = Clock::now();
@@ -215,7 +230,7 @@ class ThreadedServingEngine final : public ServingEngine {
   // Rows of logits that a part of a step has.
   static int64_t rows_of(const ScheduledTokens& part) {
     if (wants_all_rows(part)) return part.tokens;
-    return part.reaches_end ? 1 : 0;
+    return part.reaches_end ? 1 + part.drafted : 0;
   }
 
   // Of a part that was planned: before or after it was committed.
@@ -234,15 +249,16 @@ class ThreadedServingEngine final : public ServingEngine {
       const auto first = static_cast<int32_t>(tokens_.size());
       const auto fresh = std::span(s.tokens).subspan(at(s.computed), at(part.tokens));
       tokens_.insert(tokens_.end(), fresh.begin(), fresh.end());
-      for (int64_t i = 0; i < part.tokens; ++i) {
+      tokens_.insert(tokens_.end(), s.draft.begin(), s.draft.begin() + part.drafted);
+      const int64_t count = part.tokens + part.drafted;
+      for (int64_t i = 0; i < count; ++i) {
         positions_.push_back(static_cast<int32_t>(s.computed + i));
       }
-      const int64_t rows = rows_of(part);
-      for (int64_t i = part.tokens - rows; i < part.tokens; ++i) {
+      for (int64_t i = count - rows_of(part); i < count; ++i) {
         rows_.push_back(first + static_cast<int32_t>(i));
       }
-      sequences_.push_back({first, static_cast<int32_t>(part.tokens),
-                            static_cast<int32_t>(s.computed + part.tokens), s.blocks});
+      sequences_.push_back(
+          {first, static_cast<int32_t>(count), static_cast<int32_t>(s.computed + count), s.blocks});
     }
     if (rows_.empty()) rows_.push_back(0);  // a device makes at least one row
     return {tokens_, positions_, sequences_, rows_};
@@ -253,7 +269,18 @@ class ThreadedServingEngine final : public ServingEngine {
     if (wants_all_rows(part)) note_prompt(active, part, rows);
     if (!part.reaches_end) return;
     const auto vocabulary = at(engine_->config().vocabulary);
-    choose(active, *part.sequence, rows.last(vocabulary));
+    // Each row's choice is what it would be without a draft; the next row holds as long as the
+    // draft has it right.
+    Sequence& sequence = *part.sequence;
+    const std::vector<int32_t> draft = std::exchange(sequence.draft, {});
+    drafted_tokens_ += part.drafted;
+    for (int64_t i = 0; i <= part.drafted; ++i) {
+      const auto row = rows.last(at(part.drafted + 1 - i) * vocabulary).first(vocabulary);
+      const auto token = choose(active, sequence, row);
+      if (!token || i == part.drafted || *token != draft[at(i)]) return;
+      scheduler_.accept_drafted(sequence);
+      ++accepted_tokens_;
+    }
   }
 
   // Each row tells of the token after it.
@@ -270,7 +297,8 @@ class ThreadedServingEngine final : public ServingEngine {
     if (part.reaches_end) active.sink->on_prompt(std::move(active.prompt_rows));
   }
 
-  void choose(Active& active, Sequence& sequence, std::span<const float> logits) {
+  // The token that was chosen; nothing when the generation has ended.
+  std::optional<int32_t> choose(Active& active, Sequence& sequence, std::span<const float> logits) {
     const GenerationRequest& request = active.request;
     const int32_t token = active.sampler.sample(adjust(active, logits));
     RequestOutcome& outcome = active.outcome;
@@ -279,7 +307,8 @@ class ThreadedServingEngine final : public ServingEngine {
     }
     if (is_end(request, token)) {
       outcome.stop_token = token;
-      return end(sequence.id, FinishReason::stop);
+      end(sequence.id, FinishReason::stop);
+      return std::nullopt;
     }
     ++outcome.generated_tokens;
     ++generated_tokens_;
@@ -290,12 +319,15 @@ class ThreadedServingEngine final : public ServingEngine {
     const bool goes_on = active.sink->on_token(generated);
     if (request.constraint) request.constraint->accept(token);
     if (!goes_on || (request.constraint && request.constraint->is_finished())) {
-      return end(sequence.id, FinishReason::stop);
+      end(sequence.id, FinishReason::stop);
+      return std::nullopt;
     }
     if (outcome.generated_tokens >= request.max_tokens ||
         std::ssize(sequence.tokens) >= engine_->limits().max_context) {
       end(sequence.id, FinishReason::length);
+      return std::nullopt;
     }
+    return token;
   }
 
   bool is_end(const GenerationRequest& request, int32_t token) const {
@@ -356,6 +388,8 @@ class ThreadedServingEngine final : public ServingEngine {
     stats_.prompt_tokens = prompt_tokens_;
     stats_.generated_tokens = generated_tokens_;
     stats_.preemptions = scheduler_.preemptions();
+    stats_.drafted_tokens = drafted_tokens_;
+    stats_.accepted_tokens = accepted_tokens_;
     stats_.prefix_queries = scheduler_.prefix_queries();
     stats_.prefix_hits = scheduler_.prefix_hits();
     stats_.step_seconds += steps > 0 ? seconds : 0;
@@ -381,6 +415,8 @@ class ThreadedServingEngine final : public ServingEngine {
   std::map<RequestId, std::unique_ptr<Active>> active_;
   int64_t prompt_tokens_ = 0;
   int64_t generated_tokens_ = 0;
+  int64_t drafted_tokens_ = 0;
+  int64_t accepted_tokens_ = 0;
   double executing_seconds_ = 0;
   std::vector<int32_t> tokens_, positions_, rows_;
   std::vector<BatchSequence> sequences_;

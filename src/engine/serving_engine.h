@@ -16,6 +16,7 @@ struct ServingOptions {
   int64_t max_queued_tokens = 1 << 20;  // of their prompts together
   int64_t step_tokens = 512;            // prompts are cut so that a step has no more
   bool prefix_cache = true;
+  int64_t draft_tokens = 0;  // that are guessed for one sequence at a time; 0: none
 };
 
 using RequestId = uint64_t;
@@ -32,6 +33,8 @@ struct ServingStats {
   int64_t prompt_tokens = 0;  // computed or found in the cache
   int64_t generated_tokens = 0;
   int64_t preemptions = 0;
+  int64_t drafted_tokens = 0;
+  int64_t accepted_tokens = 0;   // of those, which came true
   int64_t prefix_queries = 0;    // tokens that were looked for
   int64_t prefix_hits = 0;       // tokens that were found
   double step_seconds = 0;       // of all steps, wall time

@@ -33,9 +33,9 @@ TEST(MemoryPlan, HonoursWishesOrNamesBothNumbers) {
   EXPECT_EQ(plan.context, 300);
   EXPECT_EQ(plan.cache_tokens, 700);
   EXPECT_EQ(plan_memory(needs(200, 1), {300, 0}).value().context, 200);  // the model's maximum
-  EXPECT_EQ(
-      plan_memory(needs(5000, 1), {2000, 0}).error().message,
-      "2000 positions need 1.95 GiB of cache, and 1000.00 MiB of 1.14 GiB are left beside 100.00 MiB "
+  EXPECT_EQ(plan_memory(needs(5000, 1), {2000, 0}).error().message,
+            "2000 positions need 1.95 GiB of cache, and 1000.00 MiB of 1.14 GiB are left beside "
+            "100.00 MiB "
             "of weights: 1000 positions fit (--context)");
   EXPECT_FALSE(plan_memory(needs(5000, 1), {100, 2000}));
 }
@@ -43,9 +43,9 @@ TEST(MemoryPlan, HonoursWishesOrNamesBothNumbers) {
 TEST(MemoryPlan, RefusesWhatIsTooSmallToUse) {
   MemoryNeeds small = needs(5000, 1);
   small.available = 120 * kMiB;
-  EXPECT_EQ(
-      plan_memory(small, {}).error().message,
-      "the weights need 100.00 MiB, and 120.00 MiB are available; `lotse port` to a smaller format, "
+  EXPECT_EQ(plan_memory(small, {}).error().message,
+            "the weights need 100.00 MiB, and 120.00 MiB are available; `lotse port` to a smaller "
+            "format, "
             "or more memory, helps");
   small.available = 174 * kMiB;  // ten positions
   EXPECT_EQ(plan_memory(small, {}).error().code, ErrorCode::limit);

@@ -203,6 +203,11 @@ TEST_F(SchedulerTest, KeepsItsPromisesUnderRandomLoad) {
         EXPECT_NE(scheduler.remove(id), nullptr);
         wanted.erase(id);
       }
+      for (Sequence* sequence : scheduler.generating()) {
+        if (pick(0, 1) == 0) continue;
+        const int64_t room = longest - std::ssize(sequence->tokens);
+        sequence->draft = tokens_from(1000, std::min(pick(0, 4), room));
+      }
       const auto planned = scheduler.plan();
       int64_t tokens = 0;
       int64_t outputs = 0;
@@ -210,9 +215,11 @@ TEST_F(SchedulerTest, KeepsItsPromisesUnderRandomLoad) {
       for (const ScheduledTokens& part : planned) {
         const Sequence& s = *part.sequence;
         ASSERT_GT(part.tokens, 0);
-        tokens += part.tokens;
+        tokens += part.tokens + part.drafted;
+        outputs += part.drafted;
         outputs += s.wants_all_rows && s.computed < s.prompt_length ? part.tokens : 1;
-        ASSERT_LE(s.computed + part.tokens, std::ssize(s.blocks) * limits.block_tokens);
+        ASSERT_LE(s.computed + part.tokens + part.drafted,
+                  std::ssize(s.blocks) * limits.block_tokens);
         // What it found in the cache is what its tokens are.
         for (int64_t p = 0; p < s.computed; ++p) {
           const int32_t block = s.blocks[static_cast<size_t>(p / limits.block_tokens)];
@@ -236,6 +243,15 @@ TEST_F(SchedulerTest, KeepsItsPromisesUnderRandomLoad) {
       for (const ScheduledTokens& part : planned) {
         if (!part.reaches_end) continue;
         part.sequence->tokens.push_back(static_cast<int32_t>(pick(0, 3)));
+        for (int64_t i = 0; i < part.drafted && pick(0, 1) == 0; ++i) {
+          Sequence& s = *part.sequence;
+          const auto p = static_cast<size_t>(std::ssize(s.tokens) - 1);
+          const auto block_tokens = static_cast<size_t>(limits.block_tokens);
+          contents[s.blocks[p / block_tokens]].resize(block_tokens, -1);
+          contents[s.blocks[p / block_tokens]][p % block_tokens] = s.tokens[p];
+          scheduler.accept_drafted(s);
+          s.tokens.push_back(static_cast<int32_t>(pick(0, 3)));
+        }
         const uint64_t id = part.sequence->id;
         if (std::ssize(part.sequence->tokens) < wanted.at(id)) continue;
         scheduler.remove(id);

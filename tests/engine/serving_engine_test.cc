@@ -8,6 +8,8 @@
 #include <mutex>
 #include <random>
 
+#include "engine/draft.h"
+
 namespace lotse {
 namespace {
 
@@ -146,6 +148,56 @@ TEST_F(ServingEngineTest, NeighboursChangeNothing) {
   EXPECT_GT(stats.prefix_hits, 0);
   EXPECT_EQ(stats.free_blocks, stats.total_blocks);
   EXPECT_EQ(stats.running + stats.waiting, 0);
+}
+
+// Guesses change how fast tokens come, never which: greedy or drawn, alone or with others.
+TEST_F(ServingEngineTest, DraftsChangeNothing) {
+  ServingOptions drafting;
+  drafting.max_sequences = 3;
+  drafting.draft_tokens = 6;
+  const auto guessing = start(drafting, 700);
+  const auto plain = start();
+  for (int i = 0; i < 120; ++i) {
+    // Repetitions, so that there is something to look up.
+    std::vector<int32_t> prompt = random_prompt(12);
+    const std::vector<int32_t> once = prompt;
+    for (int k = 0; k < 3; ++k) prompt.insert(prompt.end(), once.begin(), once.end());
+    std::vector<std::shared_ptr<Recorder>> sinks;
+    for (ServingEngine* engine : {guessing.get(), plain.get()}) {
+      GenerationRequest one = request(prompt, 60);
+      one.sampling.temperature = i % 2 == 0 ? 0.0f : 0.3f;
+      one.sampling.seed = static_cast<uint64_t>(i);
+      if (i % 3 == 0) {
+        one.allowed_tokens = {1, 2, 3, 4};  // few choices: guesses often come true
+      }
+      sinks.push_back(std::make_shared<Recorder>());
+      ASSERT_TRUE(engine->submit(std::move(one), sinks.back()));
+    }
+    sinks[1]->wait();
+    EXPECT_EQ(sinks[0]->wait().reason, sinks[1]->wait().reason);
+    EXPECT_EQ(sinks[0]->tokens, sinks[1]->tokens) << i;
+    EXPECT_EQ(sinks[0]->logprobs, sinks[1]->logprobs) << i;
+  }
+  guessing->drain();
+  const ServingStats stats = guessing->stats();
+  EXPECT_GT(stats.accepted_tokens, 100);
+  EXPECT_GT(stats.drafted_tokens, stats.accepted_tokens);
+  EXPECT_LT(stats.steps, stats.generated_tokens);
+  EXPECT_EQ(stats.free_blocks, stats.total_blocks);
+}
+
+TEST(Draft, ContinuesTheNearestRepetition) {
+  const auto look_up = [](std::vector<int32_t> tokens, int64_t most) {
+    return look_up_draft(tokens, most);
+  };
+  using Tokens = std::vector<int32_t>;
+  EXPECT_EQ(look_up({1, 2, 3, 4, 5, 1, 2, 3}, 2), (Tokens{4, 5}));
+  EXPECT_EQ(look_up({1, 2, 3, 9, 2, 3, 8, 1, 2, 3}, 1), (Tokens{9}));  // three before two
+  EXPECT_EQ(look_up({2, 3, 9, 2, 3, 8, 7, 2, 3}, 1), (Tokens{8}));     // the nearest
+  EXPECT_EQ(look_up({5, 5, 5, 5}, 4), (Tokens{5}));
+  EXPECT_EQ(look_up({1, 2, 3}, 4), Tokens{});
+  EXPECT_EQ(look_up({}, 4), Tokens{});
+  EXPECT_EQ(look_up({1, 2, 1, 2}, 0), Tokens{});
 }
 
 TEST_F(ServingEngineTest, ReportsWhatThePrefixCacheSaved) {
