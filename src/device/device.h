@@ -49,6 +49,22 @@ struct ExecutionLimits {
   DType cache_type = DType::bf16;  // f32 or bf16
 };
 
+// What is wanted of each output row where a token is chosen among its likeliest.
+struct TopRequest {
+  int64_t count = 1;      // of the largest logits
+  float temperature = 0;  // above 0: the mass of all logits too
+};
+
+struct TopLogits {
+  int64_t count;                    // of each row
+  std::span<const float> logits;    // [output_rows, count], falling
+  std::span<const int32_t> tokens;  // [output_rows, count]; of equal logits the lower token first
+  // [output_rows]: Σ exp((logit − largest) / temperature) over the vocabulary, right to
+  // kMassError of it; empty without a temperature.
+  std::span<const float> masses;
+};
+inline constexpr double kMassError = 1e-4;
+
 // Sees every value as it is made, for verify and debugging. `data` is the value that the operator
 // wrote, fp32 [rows, columns]; what the observer changes in it is what later operators read.
 class Observer {
@@ -68,6 +84,14 @@ class Executable {
   // cache_blocks (LOTSE_CHECK). A row's result depends only on its own sequence: not on its
   // neighbours in the batch nor on how its prompt was cut into steps.
   virtual Result<std::span<const float>> run(const Batch& batch) = 0;
+
+  // Optional: a step of which only the largest logits come to the host, exactly those of run().
+  // max_top() is the most that a request may count, at least 2; 0 where the device has no
+  // run_top(). The result is valid until the next call; last_logits() brings the logits that it was
+  // taken from, as run() would have returned them.
+  virtual int64_t max_top() const { return 0; }
+  virtual Result<TopLogits> run_top(const Batch& batch, const TopRequest& request);
+  virtual Result<std::span<const float>> last_logits();
 
   // Calls `observer` after every operator from now on; nullptr ends it.
   virtual void observe(Observer* observer) = 0;

@@ -151,6 +151,14 @@ std::unique_ptr<Session> Engine::make_session() {
   return std::make_unique<Session>(*executable_, *pool_, limits_, model_.config.vocabulary);
 }
 
+Result<int32_t> Engine::next_token(Session& session, std::span<const int32_t> tokens,
+                                   Sampler& sampler) {
+  const auto request = sampler.wanted(model_.config.vocabulary, executable_->max_top());
+  if (!request) return sampler.sample(LOTSE_TRY(session.append(tokens)));
+  const auto token = sampler.sample_top(LOTSE_TRY(session.append_top(tokens, *request)));
+  return token ? *token : sampler.sample(LOTSE_TRY(executable_->last_logits()));
+}
+
 Result<GenerationResult> Engine::generate(Session& session, std::span<const int32_t> prompt,
                                           const SamplingParams& sampling, int64_t max_tokens,
                                           const TokenCallback& on_token) {
@@ -169,11 +177,10 @@ Result<GenerationResult> Engine::generate(Session& session, std::span<const int3
   Sampler sampler(sampling);
   sampler.see_prompt(prompt);
   auto start = Clock::now();
-  auto logits =
-      LOTSE_TRY(session.append(prompt.subspan(static_cast<size_t>(result.cached_tokens))));
+  int32_t token = LOTSE_TRY(
+      next_token(session, prompt.subspan(static_cast<size_t>(result.cached_tokens)), sampler));
   const int64_t room = std::min(max_tokens, limits_.max_context - length);
   while (static_cast<int64_t>(result.tokens.size()) < room) {
-    const int32_t token = sampler.sample(logits);
     if (result.tokens.empty()) {
       result.prefill_seconds = seconds_since(start);
       start = Clock::now();
@@ -188,7 +195,7 @@ Result<GenerationResult> Engine::generate(Session& session, std::span<const int3
       break;
     }
     if (static_cast<int64_t>(result.tokens.size()) == room) break;
-    logits = LOTSE_TRY(session.append({&token, 1}));
+    token = LOTSE_TRY(next_token(session, {&token, 1}, sampler));
   }
   result.decode_seconds = seconds_since(start);
   return result;

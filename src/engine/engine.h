@@ -83,6 +83,8 @@ class Engine {
   Engine() = default;
   Result<void> load(const std::filesystem::path& path, const EngineOptions& options, Group* group);
   Result<void> set_limits(const EngineOptions& options, Group* group);
+  // Appends tokens and draws the one that follows, from no more logits than it takes.
+  Result<int32_t> next_token(Session& session, std::span<const int32_t> tokens, Sampler& sampler);
   Result<void> read_generation_config(const std::filesystem::path& directory);
 
   Model model_;

@@ -39,8 +39,13 @@ void Sampler::penalise() {
   }
 }
 
-// Leaves in candidates_ the tokens that top-k, top-p and min-p keep, most likely first.
-void Sampler::keep_likely() {
+bool Sampler::penalises() const {
+  return params_.repetition_penalty != 1 || params_.presence_penalty != 0 ||
+         params_.frequency_penalty != 0;
+}
+
+// Leaves in candidates_ the tokens that top-k keeps, most likely first.
+void Sampler::rank() {
   const auto more_likely = [](const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
   };
@@ -54,21 +59,34 @@ void Sampler::keep_likely() {
     candidates_.resize(static_cast<size_t>(params_.top_k));
   }
   std::sort(candidates_.begin(), candidates_.end(), more_likely);
+}
+
+// Leaves those that top-p and min-p keep, with their relative probabilities. `mass` is that of all
+// tokens where more than the candidates count, known to kMassError; false when that leaves open
+// which are kept.
+bool Sampler::keep_likely(std::optional<float> mass) {
   const float largest = candidates_.front().logit;
   double total = 0;
   for (Candidate& c : candidates_) {
     c.logit = std::exp((c.logit - largest) / params_.temperature);
     total += static_cast<double>(c.logit);
   }
+  if (mass && !std::isfinite(*mass)) return false;
+  if (mass) total = static_cast<double>(*mass);
+  const double enough = static_cast<double>(params_.top_p) * total;
+  const double doubt = mass ? kMassError * total : 0;
   size_t kept = 0;
-  double mass = 0;
-  while (kept < candidates_.size() &&
-         (kept == 0 || (mass < static_cast<double>(params_.top_p) * total &&
-                        candidates_[kept].logit >= params_.min_p))) {
-    mass += static_cast<double>(candidates_[kept].logit);
+  double sum = 0;
+  while (kept < candidates_.size()) {
+    if (kept > 0 && candidates_[kept].logit < params_.min_p) break;
+    if (kept > 0 && mass && std::abs(sum - enough) <= doubt) return false;
+    if (kept > 0 && sum >= enough) break;
+    sum += static_cast<double>(candidates_[kept].logit);
     ++kept;
   }
+  if (mass && kept == candidates_.size() && sum <= enough + doubt) return false;
   candidates_.resize(kept);
+  return true;
 }
 
 int32_t Sampler::draw() {
@@ -83,8 +101,7 @@ int32_t Sampler::draw() {
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
-  const bool penalised = params_.repetition_penalty != 1 || params_.presence_penalty != 0 ||
-                         params_.frequency_penalty != 0;
+  const bool penalised = penalises();
   if (params_.temperature <= 0 && !penalised) {
     return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }
@@ -95,11 +112,34 @@ int32_t Sampler::sample(std::span<const float> logits) {
     token = static_cast<int32_t>(std::max_element(adjusted_.begin(), adjusted_.end()) -
                                  adjusted_.begin());
   } else {
-    keep_likely();
+    rank();
+    keep_likely(std::nullopt);
     token = draw();
   }
   if (penalised) ++find(token)->in_answer;
   return token;
+}
+
+std::optional<TopRequest> Sampler::wanted(int64_t vocabulary, int64_t most) const {
+  if (most == 0 || penalises()) return std::nullopt;
+  if (params_.temperature <= 0) return TopRequest{};
+  if (params_.top_k > 0 && params_.top_k < vocabulary) {
+    return params_.top_k <= most ? std::optional(TopRequest{params_.top_k, 0}) : std::nullopt;
+  }
+  if (params_.top_p >= 1) return std::nullopt;
+  return TopRequest{std::min(most, vocabulary), params_.temperature};
+}
+
+std::optional<int32_t> Sampler::sample_top(const TopLogits& top) {
+  if (params_.temperature <= 0) return top.tokens.front();
+  candidates_.clear();
+  for (size_t i = 0; i < static_cast<size_t>(top.count); ++i) {
+    candidates_.push_back({top.logits[i], top.tokens[i]});
+  }
+  if (!keep_likely(top.masses.empty() ? std::nullopt : std::optional(top.masses.front()))) {
+    return std::nullopt;
+  }
+  return draw();
 }
 
 }  // namespace lotse

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "device/device.h"
+
 namespace lotse {
 
 struct SamplingParams {
@@ -31,6 +33,14 @@ class Sampler {
   // temperature, top-k, top-p, min-p, draw. Ties of greedy go to the lower id.
   int32_t sample(std::span<const float> logits);
 
+  // What a device that brings up to `most` of `vocabulary` logits need bring for sample_top();
+  // nothing where all are needed: with penalties, when most of them may be drawn, or when the
+  // device brings none.
+  std::optional<TopRequest> wanted(int64_t vocabulary, int64_t most) const;
+  // The token that sample() would draw from all logits of the first row. Nothing when these do not
+  // tell, which leaves the draw to sample().
+  std::optional<int32_t> sample_top(const TopLogits& top);
+
  private:
   struct Seen {
     int32_t token;
@@ -41,8 +51,10 @@ class Sampler {
     int32_t token;
   };
 
+  bool penalises() const;
   void penalise();
-  void keep_likely();
+  void rank();
+  bool keep_likely(std::optional<float> mass);
   int32_t draw();
   Seen* find(int32_t token);
 

@@ -41,19 +41,27 @@ Result<void> Session::reserve(int64_t length) {
   return {};
 }
 
-Result<std::span<const float>> Session::step(std::span<const int32_t> tokens, bool all_rows) {
+template <class Run>
+auto Session::step(std::span<const int32_t> tokens, bool all_rows, Run&& run) {
   const auto begin = static_cast<int64_t>(tokens_.size());
   const auto count = static_cast<int64_t>(tokens.size());
-  LOTSE_TRY(reserve(begin + count));
+  using Answer = decltype(run(Batch()));
+  if (auto reserved = reserve(begin + count); !reserved) {
+    return Answer(std::unexpected(std::move(reserved.error())));
+  }
   positions_.resize(tokens.size());
   std::iota(positions_.begin(), positions_.end(), static_cast<int32_t>(begin));
   rows_.resize(all_rows ? tokens.size() : 1);
   std::iota(rows_.begin(), rows_.end(), static_cast<int32_t>(all_rows ? 0 : count - 1));
   const BatchSequence sequence{0, static_cast<int32_t>(count), static_cast<int32_t>(begin + count),
                                blocks_};
-  auto logits = executable_.run({tokens, positions_, {&sequence, 1}, rows_});
-  if (logits) tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  return logits;
+  auto answer = run({tokens, positions_, {&sequence, 1}, rows_});
+  if (answer) tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  return answer;
+}
+
+Result<std::span<const float>> Session::step(std::span<const int32_t> tokens, bool all_rows) {
+  return step(tokens, all_rows, [&](const Batch& batch) { return executable_.run(batch); });
 }
 
 Result<std::span<const float>> Session::append(std::span<const int32_t> tokens) {
@@ -64,6 +72,18 @@ Result<std::span<const float>> Session::append(std::span<const int32_t> tokens) 
     logits = LOTSE_TRY(step(tokens.subspan(begin, std::min(chunk, tokens.size() - begin)), false));
   }
   return logits;
+}
+
+Result<TopLogits> Session::append_top(std::span<const int32_t> tokens, const TopRequest& request) {
+  LOTSE_CHECK(!tokens.empty());
+  const auto chunk = static_cast<size_t>(limits_.max_tokens);
+  TopLogits top{};
+  for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+    const auto part = tokens.subspan(begin, std::min(chunk, tokens.size() - begin));
+    top = LOTSE_TRY(
+        step(part, false, [&](const Batch& batch) { return executable_.run_top(batch, request); }));
+  }
+  return top;
 }
 
 }  // namespace lotse

@@ -26,6 +26,9 @@ class Session {
   // next step. A context beyond the limits or a cache that is full is a `limit` error.
   Result<std::span<const float>> append(std::span<const int32_t> tokens);
 
+  // The same by the device's choice of logits, for a request that the executable can answer.
+  Result<TopLogits> append_top(std::span<const int32_t> tokens, const TopRequest& request);
+
   // Appends tokens and calls visit(index, logits) for each of them, index counting from 0.
   template <class Visit>
   Result<void> append_scored(std::span<const int32_t> tokens, Visit&& visit);
@@ -41,6 +44,9 @@ class Session {
 
  private:
   Result<void> reserve(int64_t length);
+  // Calls run(batch) with `tokens` and keeps them when it succeeds.
+  template <class Run>
+  auto step(std::span<const int32_t> tokens, bool all_rows, Run&& run);
   Result<std::span<const float>> step(std::span<const int32_t> tokens, bool all_rows);
 
   Executable& executable_;

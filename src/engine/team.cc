@@ -109,28 +109,44 @@ class TeamExecutable final : public Executable {
   TeamExecutable(Team& team, std::unique_ptr<Executable> own) : team_(team), own_(std::move(own)) {}
 
   Result<std::span<const float>> run(const Batch& batch) override {
-    if (failure_) return std::unexpected(*failure_);
-    auto logits = run_on_all(batch);
-    if (logits) return logits;
-    failure_ = team_.explain(logits.error());
-    team_.dismiss();
-    return std::unexpected(*failure_);
+    return run_on_all(batch, [&] { return own_->run(batch); });
   }
+
+  // The other ranks' logits are for themselves, so that only this one need choose among them.
+  int64_t max_top() const override { return own_->max_top(); }
+  Result<TopLogits> run_top(const Batch& batch, const TopRequest& request) override {
+    return run_on_all(batch, [&] { return own_->run_top(batch, request); });
+  }
+  Result<std::span<const float>> last_logits() override { return own_->last_logits(); }
+
+  Steps steps() const override { return own_->steps(); }
 
   void observe(Observer* observer) override { own_->observe(observer); }
   Memory memory() const override { return own_->memory(); }
   double device_seconds() const override { return own_->device_seconds(); }
 
  private:
-  Result<std::span<const float>> run_on_all(const Batch& batch) {
+  // A step by `run` here and run() on the other ranks.
+  template <class Run>
+  auto run_on_all(const Batch& batch, Run&& run) -> decltype(run()) {
+    if (failure_) return std::unexpected(*failure_);
+    auto result = try_on_all(batch, run);
+    if (result) return result;
+    failure_ = team_.explain(result.error());
+    team_.dismiss();
+    return std::unexpected(*failure_);
+  }
+
+  template <class Run>
+  auto try_on_all(const Batch& batch, Run&& run) -> decltype(run()) {
     const std::vector<std::byte> message = to_message(batch);
     for (Channel& channel : team_.channels_) LOTSE_TRY(channel.send(message));
-    auto logits = LOTSE_TRY(own_->run(batch));
+    auto result = LOTSE_TRY(run());
     for (size_t i = 0; i < team_.channels_.size(); ++i) {
       const auto done = team_.channels_[i].receive(rank_timeout());
       if (!done) return std::unexpected(about(i, done.error()));
     }
-    return logits;
+    return result;
   }
 
   Team& team_;

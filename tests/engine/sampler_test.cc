@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <random>
 
 namespace lotse {
 namespace {
@@ -74,6 +77,72 @@ TEST(Sampler, FrequencyPenaltyGrowsWithEachUse) {
   EXPECT_EQ(sampler.sample(logits), 0);
   EXPECT_EQ(sampler.sample(logits), 0);  // 2.0 − 0.6 is still ahead
   EXPECT_EQ(sampler.sample(logits), 1);  // 2.0 − 1.2 is not
+}
+
+// The largest `count` of `logits` as a device brings them.
+struct Top {
+  Top(std::span<const float> all, const TopRequest& request) {
+    std::vector<int32_t> order(all.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::sort(order, [&](int32_t a, int32_t b) {
+      const float x = all[static_cast<size_t>(a)], y = all[static_cast<size_t>(b)];
+      return x > y || (x == y && a < b);
+    });
+    order.resize(static_cast<size_t>(request.count));
+    for (const int32_t token : order) logits.push_back(all[static_cast<size_t>(token)]);
+    tokens = order;
+    if (request.temperature <= 0) return;
+    float sum = 0;  // in the precision of a device
+    for (const float v : all) sum += std::exp((v - logits.front()) * (1 / request.temperature));
+    masses = {sum};
+  }
+  TopLogits view() const { return {static_cast<int64_t>(tokens.size()), logits, tokens, masses}; }
+  std::vector<float> logits;
+  std::vector<int32_t> tokens;
+  std::vector<float> masses;
+};
+
+// From few candidates the same tokens as from all logits, wherever the candidates tell.
+TEST(Sampler, CandidatesGiveTheTokensOfAllLogits) {
+  const std::vector<SamplingParams> cases = {
+      {},
+      {.temperature = 0.8f, .top_k = 20, .seed = 3},
+      {.temperature = 1.5f, .top_k = 50, .top_p = 0.9f, .seed = 4},
+      {.temperature = 1, .top_k = 7, .top_p = 0.6f, .min_p = 0.1f, .seed = 5},
+      {.temperature = 0.6f, .top_p = 0.9f, .seed = 6},
+      {.temperature = 1, .top_p = 0.5f, .min_p = 0.02f, .seed = 7},
+      {.temperature = 3, .top_p = 0.99f, .seed = 8}};
+  std::mt19937_64 random(11);
+  std::normal_distribution<float> normal(0, 4);
+  for (const SamplingParams& params : cases) {
+    Sampler from_all(params), from_few(params);
+    int told = 0;
+    constexpr int kDraws = 300;
+    for (int draw = 0; draw < kDraws; ++draw) {
+      std::vector<float> logits(1000);
+      for (float& v : logits) v = std::round(normal(random) * 8) / 8;  // with equals
+      const auto request = from_few.wanted(std::ssize(logits), 64);
+      ASSERT_TRUE(request);
+      const auto token = from_few.sample_top(Top(logits, *request).view());
+      told += token.has_value();
+      const int32_t expected = from_all.sample(logits);
+      EXPECT_EQ(token ? *token : from_few.sample(logits), expected) << draw;
+    }
+    const bool is_flat = params.temperature > 2;
+    if (params.top_p == 1 || params.top_k > 0) EXPECT_EQ(told, kDraws);
+    if (!is_flat) EXPECT_GT(told, kDraws / 2) << params.top_p;
+    if (is_flat) EXPECT_LT(told, kDraws) << "more than 64 candidates count";
+  }
+}
+
+TEST(Sampler, WhereAllLogitsAreNeededNoCandidatesAreWanted) {
+  EXPECT_FALSE(Sampler({}).wanted(1000, 0));
+  EXPECT_FALSE(Sampler({.repetition_penalty = 1.1f}).wanted(1000, 64));
+  EXPECT_FALSE(Sampler({.temperature = 1}).wanted(1000, 64));
+  EXPECT_FALSE(Sampler({.temperature = 1, .top_k = 65}).wanted(1000, 64));
+  EXPECT_EQ(Sampler({.temperature = 1, .top_k = 64}).wanted(1000, 64)->count, 64);
+  EXPECT_EQ(Sampler({.temperature = 1, .top_k = 64}).wanted(1000, 64)->temperature, 0);
+  EXPECT_EQ(Sampler({.temperature = 2, .top_p = 0.5f}).wanted(1000, 64)->temperature, 2);
 }
 
 }  // namespace

@@ -381,17 +381,35 @@ Result<void> AscendExecutable::update_attention(const Batch& batch) {
   return {};
 }
 
-Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
+Result<void> AscendExecutable::step(const Batch& batch) {
   LOTSE_TRY(queue_->enter());
   LOTSE_TRY(queue_->start_timer());
   const int64_t bucket = observer_ == nullptr ? graphs_->bucket_of(batch) : 0;
   if (bucket == 0) LOTSE_TRY(bring_inputs(batch, 1));
-  const View wide = LOTSE_TRY(bucket == 0 ? compute(batch) : run_bucket(bucket, batch));
-  device_seconds_ += LOTSE_TRY(queue_->stop_timer());
+  wide_ = LOTSE_TRY(bucket == 0 ? compute(batch) : run_bucket(bucket, batch));
+  outputs_ = std::ssize(batch.output_rows);
   ++steps_;
-  logits_.resize(batch.output_rows.size() * at(wide.shape[1]));
-  LOTSE_TRY(queue_->download(wide.data, std::as_writable_bytes(std::span(logits_))));
+  return {};
+}
+
+Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
+  LOTSE_TRY(step(batch));
+  device_seconds_ += LOTSE_TRY(queue_->stop_timer());
+  return last_logits();
+}
+
+Result<std::span<const float>> AscendExecutable::last_logits() {
+  logits_.resize(at(outputs_ * wide_.shape[1]));
+  LOTSE_TRY(queue_->download(wide_.data, std::as_writable_bytes(std::span(logits_))));
   return std::span<const float>(logits_);
+}
+
+Result<TopLogits> AscendExecutable::run_top(const Batch& batch, const TopRequest& request) {
+  LOTSE_CHECK(request.count >= 1 && request.count <= TopSelector::kMost);
+  LOTSE_TRY(step(batch));
+  const TopLogits top = LOTSE_TRY(top_.select(context_, wide_, outputs_, request));
+  device_seconds_ += LOTSE_TRY(queue_->stop_timer());
+  return top;
 }
 
 // The value that the operator made goes to the host and back, in fp32 there.

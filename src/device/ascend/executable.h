@@ -12,6 +12,7 @@
 #include "device/ascend/fusion.h"
 #include "device/ascend/linear.h"
 #include "device/ascend/rules.h"
+#include "device/ascend/top_logits.h"
 #include "device/buffer_plan.h"
 #include "device/device.h"
 
@@ -28,6 +29,9 @@ class AscendExecutable final : public Executable {
                                                   const ExecutionLimits& limits);
 
   Result<std::span<const float>> run(const Batch& batch) override;
+  int64_t max_top() const override { return TopSelector::kMost; }
+  Result<TopLogits> run_top(const Batch& batch, const TopRequest& request) override;
+  Result<std::span<const float>> last_logits() override;
   void observe(Observer* observer) override { observer_ = observer; }
   Memory memory() const override;
   Steps steps() const override { return {steps_, graphs_->replays(), graphs_->why_not()}; }
@@ -66,6 +70,7 @@ class AscendExecutable final : public Executable {
   Result<void> allocate();
   AclType activation_type(const std::vector<Weight>& weights) const;
 
+  Result<void> step(const Batch& batch);
   Result<View> run_bucket(int64_t bucket, const Batch& batch);
   Result<View> compute(const Batch& batch);
   Result<void> update_attention(const Batch& batch);
@@ -129,6 +134,9 @@ class AscendExecutable final : public Executable {
   StepInputs inputs_;
   std::unique_ptr<MovedHeads> moved_;
   std::unique_ptr<DecodeGraphs> graphs_;
+  View wide_;            // the last step's logits, fp32 [output rows or more, vocabulary]
+  int64_t outputs_ = 0;  // output rows of the last step
+  TopSelector top_;
   std::vector<float> logits_;
   int64_t steps_ = 0;
   double device_seconds_ = 0;

@@ -155,6 +155,8 @@ struct Library {
   Operator<T, T> tanh{symbols, "aclnnTanh"};
   Operator<T, T> inplace_copy{symbols, "aclnnInplaceCopy"};
   Operator<T, AclType, T> cast{symbols, "aclnnCast"};
+  Operator<T, T> exp{symbols, "aclnnExp"};
+  Operator<T, int64_t, bool, T, T> max_dim{symbols, "aclnnMaxDim"};
   Operator<T, T, T> embedding{symbols, "aclnnEmbedding"};
   Operator<T, int64_t, T, T> index_select{symbols, "aclnnIndexSelect"};
   Operator<T, int64_t, T, T> inplace_index_copy{symbols, "aclnnInplaceIndexCopy"};
