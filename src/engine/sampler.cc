@@ -44,27 +44,41 @@ bool Sampler::penalises() const {
          params_.frequency_penalty != 0;
 }
 
-// Leaves in candidates_ the tokens that top-k keeps, most likely first.
-void Sampler::rank() {
-  const auto more_likely = [](const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
-  };
-  candidates_.clear();
-  for (size_t i = 0; i < adjusted_.size(); ++i) {
-    candidates_.push_back({adjusted_[i], static_cast<int32_t>(i)});
+// Leaves in candidates_ the tokens that may be drawn, with their relative probabilities.
+void Sampler::choose_candidates() {
+  if (params_.top_k > 0) {
+    find_likeliest(adjusted_, params_.top_k, candidates_);
+    keep_likely(std::nullopt, 0);
+    return;
   }
-  if (params_.top_k > 0 && params_.top_k < static_cast<int64_t>(candidates_.size())) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + (params_.top_k - 1),
-                     candidates_.end(), more_likely);
-    candidates_.resize(static_cast<size_t>(params_.top_k));
+  const double mass = mass_of_all();
+  const auto all = std::ssize(adjusted_);
+  const bool keeps_all = params_.top_p >= 1 && params_.min_p <= 0;
+  // What is kept is mostly little: sorting more than needed would take most of the time.
+  constexpr int64_t kFirst = 256;
+  constexpr int64_t kMoreEachTime = 16;
+  for (int64_t count = keeps_all ? all : kFirst;; count *= kMoreEachTime) {
+    find_likeliest(adjusted_, count, candidates_);
+    if (count >= all) break;
+    if (keep_likely(mass, 0)) return;
   }
-  std::sort(candidates_.begin(), candidates_.end(), more_likely);
+  keep_likely(std::nullopt, 0);
+}
+
+// Relative to that of the likeliest token.
+double Sampler::mass_of_all() const {
+  const float largest = adjusted_[static_cast<size_t>(likeliest(adjusted_))];
+  double mass = 0;
+  for (const float logit : adjusted_) {
+    mass += static_cast<double>(std::exp((logit - largest) / params_.temperature));
+  }
+  return mass;
 }
 
 // Leaves those that top-p and min-p keep, with their relative probabilities. `mass` is that of all
-// tokens where more than the candidates count, known to kMassError; false when that leaves open
-// which are kept.
-bool Sampler::keep_likely(std::optional<float> mass) {
+// tokens where more than the candidates count, known to `doubt` of itself; false when that leaves
+// open which are kept.
+bool Sampler::keep_likely(std::optional<double> mass, double doubt) {
   const float largest = candidates_.front().logit;
   double total = 0;
   for (Candidate& c : candidates_) {
@@ -72,14 +86,14 @@ bool Sampler::keep_likely(std::optional<float> mass) {
     total += static_cast<double>(c.logit);
   }
   if (mass && !std::isfinite(*mass)) return false;
-  if (mass) total = static_cast<double>(*mass);
+  if (mass) total = *mass;
   const double enough = static_cast<double>(params_.top_p) * total;
-  const double doubt = mass ? kMassError * total : 0;
+  doubt *= total;
   size_t kept = 0;
   double sum = 0;
   while (kept < candidates_.size()) {
     if (kept > 0 && candidates_[kept].logit < params_.min_p) break;
-    if (kept > 0 && mass && std::abs(sum - enough) <= doubt) return false;
+    if (kept > 0 && doubt > 0 && std::abs(sum - enough) <= doubt) return false;
     if (kept > 0 && sum >= enough) break;
     sum += static_cast<double>(candidates_[kept].logit);
     ++kept;
@@ -103,17 +117,15 @@ int32_t Sampler::draw() {
 int32_t Sampler::sample(std::span<const float> logits) {
   const bool penalised = penalises();
   if (params_.temperature <= 0 && !penalised) {
-    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    return likeliest(logits);
   }
   adjusted_.assign(logits.begin(), logits.end());
   if (penalised) penalise();
   int32_t token = 0;
   if (params_.temperature <= 0) {
-    token = static_cast<int32_t>(std::max_element(adjusted_.begin(), adjusted_.end()) -
-                                 adjusted_.begin());
+    token = likeliest(adjusted_);
   } else {
-    rank();
-    keep_likely(std::nullopt);
+    choose_candidates();
     token = draw();
   }
   if (penalised) ++find(token)->in_answer;
@@ -136,7 +148,8 @@ std::optional<int32_t> Sampler::sample_top(const TopLogits& top) {
   for (size_t i = 0; i < static_cast<size_t>(top.count); ++i) {
     candidates_.push_back({top.logits[i], top.tokens[i]});
   }
-  if (!keep_likely(top.masses.empty() ? std::nullopt : std::optional(top.masses.front()))) {
+  const auto mass = top.masses.empty() ? std::nullopt : std::optional<double>(top.masses.front());
+  if (!keep_likely(mass, mass ? kMassError : 0)) {
     return std::nullopt;
   }
   return draw();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "engine/likeliest.h"
 
 namespace lotse {
 
@@ -46,15 +47,11 @@ class Sampler {
     int32_t token;
     int32_t in_answer;
   };
-  struct Candidate {
-    float logit;
-    int32_t token;
-  };
-
   bool penalises() const;
   void penalise();
-  void rank();
-  bool keep_likely(std::optional<float> mass);
+  void choose_candidates();
+  double mass_of_all() const;
+  bool keep_likely(std::optional<double> mass, double doubt);
   int32_t draw();
   Seen* find(int32_t token);
 
