@@ -46,13 +46,14 @@ bool Sampler::penalises() const {
 
 // Leaves in candidates_ the tokens that may be drawn, with their relative probabilities.
 void Sampler::choose_candidates() {
-  if (params_.top_k > 0) {
-    find_likeliest(adjusted_, params_.top_k, candidates_);
+  const auto all = std::ssize(adjusted_);
+  if (params_.top_k > 0 || params_.typical_p < 1) {
+    find_likeliest(adjusted_, params_.top_k > 0 ? params_.top_k : all, candidates_);
+    if (params_.typical_p < 1) keep_typical();
     keep_likely(std::nullopt, 0);
     return;
   }
   const double mass = mass_of_all();
-  const auto all = std::ssize(adjusted_);
   const bool keeps_all = params_.top_p >= 1 && params_.min_p <= 0;
   // What is kept is mostly little: sorting more than needed would take most of the time.
   constexpr int64_t kFirst = 256;
@@ -63,6 +64,46 @@ void Sampler::choose_candidates() {
     if (keep_likely(mass, 0)) return;
   }
   keep_likely(std::nullopt, 0);
+}
+
+// Leaves the tokens whose surprise is nearest the average of all candidates, up to the probability
+// asked for.
+void Sampler::keep_typical() {
+  struct Surprise {
+    double distance;
+    double probability;
+    Candidate candidate;
+  };
+  const float largest = candidates_.front().logit;
+  double total = 0;
+  for (const Candidate& c : candidates_) {
+    total +=
+        std::exp(static_cast<double>(c.logit - largest) / static_cast<double>(params_.temperature));
+  }
+  std::vector<Surprise> surprises;
+  double entropy = 0;
+  for (const Candidate& c : candidates_) {
+    const double relative =
+        static_cast<double>(c.logit - largest) / static_cast<double>(params_.temperature);
+    const double probability = std::exp(relative) / total;
+    if (probability == 0) continue;
+    const double surprise = std::log(total) - relative;
+    entropy += probability * surprise;
+    surprises.push_back({surprise, probability, c});
+  }
+  for (Surprise& s : surprises) s.distance = std::abs(s.distance - entropy);
+  std::ranges::sort(surprises, {},
+                    [](const Surprise& s) { return std::pair(s.distance, s.candidate.token); });
+  candidates_.clear();
+  double sum = 0;
+  for (const Surprise& s : surprises) {
+    if (!candidates_.empty() && sum >= static_cast<double>(params_.typical_p)) break;
+    candidates_.push_back(s.candidate);
+    sum += s.probability;
+  }
+  std::ranges::sort(candidates_, [](const Candidate& a, const Candidate& b) {
+    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+  });
 }
 
 // Relative to that of the likeliest token.
@@ -133,7 +174,7 @@ int32_t Sampler::sample(std::span<const float> logits) {
 }
 
 std::optional<TopRequest> Sampler::wanted(int64_t vocabulary, int64_t most) const {
-  if (most == 0 || penalises()) return std::nullopt;
+  if (most == 0 || penalises() || params_.typical_p < 1) return std::nullopt;
   if (params_.temperature <= 0) return TopRequest{};
   if (params_.top_k > 0 && params_.top_k < vocabulary) {
     return params_.top_k <= most ? std::optional(TopRequest{params_.top_k, 0}) : std::nullopt;

@@ -14,6 +14,8 @@ namespace lotse {
 struct SamplingParams {
   float temperature = 0;  // 0: greedy
   int64_t top_k = 0;      // 0: all
+  float typical_p =
+      1;  // of tokens about as surprising as the average (Meister et al. 2022); 1: all
   float top_p = 1;
   float min_p = 0;               // relative to the most likely token
   float repetition_penalty = 1;  // of tokens in the prompt and the answer (Keskar et al. 2019)
@@ -31,7 +33,8 @@ class Sampler {
   // Counts a prompt token for the repetition penalty.
   void see_prompt(std::span<const int32_t> tokens);
   // The next token. `logits` has one element a token of the vocabulary. The order is: penalties,
-  // temperature, top-k, top-p, min-p, draw. Ties of greedy go to the lower id.
+  // temperature, top-k, typical-p, top-p, min-p,
+  // draw. Ties of greedy go to the lower id.
   int32_t sample(std::span<const float> logits);
 
   // What a device that brings up to `most` of `vocabulary` logits need bring for sample_top();
@@ -51,6 +54,7 @@ class Sampler {
   void penalise();
   void choose_candidates();
   double mass_of_all() const;
+  void keep_typical();
   bool keep_likely(std::optional<double> mass, double doubt);
   int32_t draw();
   Seen* find(int32_t token);

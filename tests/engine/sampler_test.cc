@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <random>
+#include <set>
 
 namespace lotse {
 namespace {
@@ -143,6 +144,35 @@ TEST(Sampler, WhereAllLogitsAreNeededNoCandidatesAreWanted) {
   EXPECT_EQ(Sampler({.temperature = 1, .top_k = 64}).wanted(1000, 64)->count, 64);
   EXPECT_EQ(Sampler({.temperature = 1, .top_k = 64}).wanted(1000, 64)->temperature, 0);
   EXPECT_EQ(Sampler({.temperature = 2, .top_p = 0.5f}).wanted(1000, 64)->temperature, 2);
+}
+
+// What typical-p keeps, against the definition: most of the mass lies in one token, whose surprise
+// is far below the average, so that it is not typical.
+TEST(Sampler, TypicalKeepsWhatIsAboutAsSurprisingAsTheAverage) {
+  const std::vector<double> p = {0.5, 0.2, 0.2, 0.06, 0.04};
+  std::vector<float> logits;
+  double entropy = 0;
+  for (const double share : p) {
+    logits.push_back(static_cast<float>(std::log(share)));
+    entropy -= share * std::log(share);
+  }
+  // Distances from the entropy of 1.28: 0.59, 0.33, 0.33, 1.53, 1.94.
+  ASSERT_NEAR(entropy, 1.288, 1e-3);
+  const auto drawn = [&](float typical_p) {
+    std::set<int32_t> tokens;
+    SamplingParams params;
+    params.temperature = 1;
+    params.typical_p = typical_p;
+    for (uint64_t seed = 0; seed < 400; ++seed) {
+      params.seed = seed;
+      tokens.insert(Sampler(params).sample(logits));
+    }
+    return tokens;
+  };
+  EXPECT_EQ(drawn(0.1f), (std::set<int32_t>{1}));
+  EXPECT_EQ(drawn(0.3f), (std::set<int32_t>{1, 2}));
+  EXPECT_EQ(drawn(0.5f), (std::set<int32_t>{0, 1, 2}));
+  EXPECT_EQ(drawn(1.0f), (std::set<int32_t>{0, 1, 2, 3, 4}));
 }
 
 }  // namespace
