@@ -40,6 +40,7 @@ void add_manual(Commands& commands);
 void add_port(Commands& commands);
 void add_pull(Commands& commands);
 void add_run(Commands& commands);
+void add_serve(Commands& commands);
 void add_synth(Commands& commands);
 void add_tokenize(Commands& commands);
 void add_verify(Commands& commands);

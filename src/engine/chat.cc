@@ -1,5 +1,6 @@
 #include "engine/chat.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/mmap.h"
@@ -80,6 +81,32 @@ Source read_gguf(const Checkpoint& checkpoint) {
   return source;
 }
 
+std::string_view trim(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+// Cuts a rendering after the last place where `text` stands, as a whole or, where the template
+// trims messages, without the white space around it.
+Result<void> cut_after(std::vector<Segment>& segments, const std::string& text) {
+  std::string rendered;
+  for (const Segment& segment : segments) rendered += segment.text;
+  std::string_view found = text;
+  size_t begin = rendered.rfind(found);
+  if (begin == std::string::npos) begin = rendered.rfind(found = trim(text));
+  if (begin == std::string::npos) {
+    return fail(ErrorCode::invalid_input,
+                "the chat template changes the last message, so that it cannot be continued");
+  }
+  size_t left = begin + found.size();
+  for (Segment& segment : segments) {
+    segment.text.resize(std::min(left, segment.text.size()));
+    left -= segment.text.size();
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::optional<Chat>> Chat::load(const Checkpoint& checkpoint) {
@@ -106,9 +133,15 @@ Result<std::vector<int32_t>> Chat::encode(const Tokenizer& tokenizer,
     context["messages"].push_back({{"role", message.role}, {"content", message.content}});
   }
   context["add_generation_prompt"] = add_generation_prompt;
+  return encode(tokenizer, context, std::nullopt);
+}
+
+Result<std::vector<int32_t>> Chat::encode(const Tokenizer& tokenizer, const OrderedJson& context,
+                                          const std::optional<std::string>& open_end) const {
   RenderOptions options;
   options.special_tokens = special_tokens_;
-  const std::vector<Segment> segments = LOTSE_TRY(template_->render_segments(context, options));
+  std::vector<Segment> segments = LOTSE_TRY(template_->render_segments(context, options));
+  if (open_end) LOTSE_TRY(cut_after(segments, *open_end));
   std::vector<TextSegment> views;
   for (const Segment& segment : segments) views.push_back({segment.text, segment.trusted});
   return tokenizer.encode_segments(views);

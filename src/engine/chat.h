@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,12 @@ class Chat {
   Result<std::vector<int32_t>> encode(const Tokenizer& tokenizer,
                                       const std::vector<Message>& messages,
                                       bool add_generation_prompt = true) const;
+
+  // The same of any context of the template: messages, tools, add_generation_prompt, … With
+  // `open_end`, the text of the last message, the rendering is cut after the last place where that
+  // text stands, so that an answer continues it.
+  Result<std::vector<int32_t>> encode(const Tokenizer& tokenizer, const OrderedJson& context,
+                                      const std::optional<std::string>& open_end) const;
 
  private:
   std::shared_ptr<const ChatTemplate> template_;

@@ -1,0 +1,286 @@
+// lotse serve: a model behind an OpenAI-compatible API.
+#include <arpa/inet.h>
+#include <fmt/core.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <memory>
+#include <thread>
+
+#include "base/mmap.h"
+#include "base/toml.h"
+#include "cli/cli.h"
+#include "cli/find_model.h"
+#include "server/api.h"
+
+namespace lotse::cli {
+namespace {
+
+constexpr int64_t kMaxConfigBytes = 1 << 20;
+constexpr int kExitAtOnce = 130;  // as a shell reports an interrupt
+
+struct ServeOptions {
+  std::string model;
+  std::string name;  // by which requests ask for it
+  std::string config;
+  HttpOptions http;
+  ServingOptions serving;
+  EngineOptions engine;
+  std::string api_key_file;
+  bool allow_unauthenticated = false;
+  std::vector<std::string> cors_origins;
+  bool vllm_metrics = false;
+  bool no_prefix_cache = false;
+  int64_t request_timeout = 0;  // seconds
+};
+
+bool is_loopback(const std::string& host) {
+  in_addr v4{};
+  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  return ::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+// Every connection needs a descriptor.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<ApiOptions> api_options(const ServeOptions& options) {
+  ApiOptions api;
+  api.version = LOTSE_VERSION;
+  if (!options.api_key_file.empty()) api.keys = LOTSE_TRY(ApiKeys::load(options.api_key_file));
+  if (api.keys.empty() && !options.allow_unauthenticated && !is_loopback(options.http.host)) {
+    return fail(ErrorCode::invalid_input,
+                "--host {} can be reached from other machines: give --api-key-file, or "
+                "--allow-unauthenticated if everyone there may ask",
+                options.http.host);
+  }
+  api.cors_origins = options.cors_origins;
+  api.vllm_metrics = options.vllm_metrics;
+  api.request_timeout = std::chrono::seconds(options.request_timeout);
+  api.log = [](const std::string& line) {
+    // One call, so that lines of several threads do not mix.
+    fmt::print(stderr, "{}\n", line);
+  };
+  return api;
+}
+
+std::string shown_url(const ServeOptions& options, int port) {
+  const bool is_v6 = options.http.host.find(':') != std::string::npos;
+  return fmt::format("{}://{}:{}", options.http.tls_certificate.empty() ? "http" : "https",
+                     is_v6 ? '[' + options.http.host + ']' : options.http.host, port);
+}
+
+int kernel_threads(const ServeOptions& options) {
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  return options.engine.threads > 0 ? options.engine.threads : std::max(cores, 1);
+}
+
+void announce(const ServeOptions& options, const ServedModel& model, int port) {
+  const Engine& engine = model.engine.engine();
+  fmt::print(
+      "serving {} on {}: {} ({}); {}; {} sequences at once, context {}; threads: {} for "
+      "kernels, 1 for the schedule, 1 for HTTP, 1 to prepare requests\n",
+      model.id, shown_url(options, port), engine.device().name(), engine.device().description(),
+      engine.memory_plan().text(), options.serving.max_sequences, model.context,
+      kernel_threads(options));
+  std::fflush(stdout);
+}
+
+Result<std::unique_ptr<ServingEngine>> load(const std::filesystem::path& path,
+                                            const ServeOptions& options) {
+  EngineOptions engine_options = options.engine;
+  engine_options.max_sequences = options.serving.max_sequences;
+  auto engine = LOTSE_TRY(Engine::open(path, engine_options));
+  if (engine->tokenizer() == nullptr) {
+    return fail(ErrorCode::not_found, "{}: the model has no tokenizer.json, so it cannot read text",
+                path.string());
+  }
+  return ServingEngine::start(std::move(engine), options.serving);
+}
+
+// The last component of a path, or ORG/MODEL as it was given.
+std::string model_name(const ServeOptions& options, const std::filesystem::path& path) {
+  if (!options.name.empty()) return options.name;
+  std::error_code ignored;
+  if (!std::filesystem::exists(options.model, ignored)) return options.model;
+  const auto canonical = std::filesystem::weakly_canonical(path, ignored);
+  return canonical.stem().empty() ? options.model : canonical.filename().string();
+}
+
+void stop_on_signals(HttpServer& server, Api& api, const std::atomic<bool>& is_loaded) {
+  server.on_signal([&](int count) {
+    if (count > 1) ::_exit(kExitAtOnce);
+    if (!is_loaded) ::_exit(kOk);  // nothing was accepted yet
+    api.log("info", "draining", OrderedJson::object());
+    api.drain();
+    server.drain();
+  });
+}
+
+Result<int> serve(const ServeOptions& options) {
+  const auto path = LOTSE_TRY(find_model(options.model));
+  Api api(LOTSE_TRY(api_options(options)));
+  raise_descriptor_limit();
+  const auto server = LOTSE_TRY(HttpServer::listen(options.http, api));
+  std::atomic<bool> is_loaded = false;
+  stop_on_signals(*server, api, is_loaded);
+
+  std::unique_ptr<ServingEngine> engine;
+  std::optional<Error> failure;
+  std::thread loader([&] {
+    auto loaded = load(path, options);
+    if (!loaded) {
+      failure = loaded.error();
+      server->stop();
+      return;
+    }
+    engine = *std::move(loaded);
+    const ServedModel model = served_model(model_name(options, path), *engine);
+    api.serve(model);
+    is_loaded = true;
+    announce(options, model, server->port());
+  });
+  server->run();
+  loader.join();
+  if (failure) return std::unexpected(*failure);
+  engine->drain();
+  api.log("info", "stopped", OrderedJson::object());
+  return kOk;
+}
+
+// Options of a TOML file, where neither flag nor environment gave them.
+Result<void> read_config(CLI::App& app, const std::string& path) {
+  const std::string text = LOTSE_TRY(read_text_file(path, kMaxConfigBytes));
+  const toml::table table = LOTSE_TRY(parse_toml(text, path));
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    CLI::Option* option = app.get_option_no_throw("--" + name);
+    if (option == nullptr || name == "config" || name == "help") {
+      return fail(ErrorCode::invalid_input, "{}: there is no option \"{}\"", path, name);
+    }
+    if (option->count() > 0) continue;
+    const auto add = [&](const toml::node& value) {
+      if (const auto string = value.value<std::string>()) {
+        option->add_result(*string);
+      } else if (const auto flag = value.as_boolean()) {
+        option->add_result(flag->get() ? "true" : "false");
+      } else if (const auto integer = value.as_integer()) {
+        option->add_result(std::to_string(integer->get()));
+      }
+    };
+    if (const toml::array* array = node.as_array()) {
+      for (const toml::node& item : *array) add(item);
+    } else {
+      add(node);
+    }
+    try {
+      option->run_callback();
+    } catch (const CLI::Error& error) {
+      return fail(ErrorCode::invalid_input, "{}: {}: {}", path, name, error.what());
+    }
+  }
+  return {};
+}
+
+// LOTSE_SERVE_API_KEY_FILE for --api-key-file.
+void name_environment(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty() || option->get_lnames().front() == "help") continue;
+    std::string name = "LOTSE_SERVE_" + option->get_lnames().front();
+    for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    option->envname(name);
+  }
+}
+
+void add_network_options(CLI::App& app, ServeOptions& o) {
+  app.add_option("--host", o.http.host, "IP address to listen on")->capture_default_str();
+  app.add_option("--port", o.http.port, "Port; 0: any free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--api-key-file", o.api_key_file, "File of API keys, one a line");
+  app.add_flag("--allow-unauthenticated", o.allow_unauthenticated,
+               "Listen beyond this machine without a key");
+  app.add_option("--tls-cert", o.http.tls_certificate, "Certificate chain (PEM): serve HTTPS");
+  app.add_option("--tls-key", o.http.tls_key, "Its private key (PEM)");
+  app.add_option("--cors-origin", o.cors_origins, "Origin whose pages may ask; * for all");
+  app.add_option("--max-body-bytes", o.http.max_body_bytes, "Largest request")
+      ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30))
+      ->capture_default_str();
+  app.add_option("--max-connections", o.http.max_connections, "Connections at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  app.add_option_function<int64_t>(
+         "--write-timeout",
+         [&o](int64_t seconds) { o.http.write_timeout = std::chrono::seconds(seconds); },
+         "Seconds until a client that does not read is dropped; default 30")
+      ->check(CLI::Range(1, 3600));
+  app.add_option("--request-timeout", o.request_timeout, "Most seconds for an answer; 0: no limit")
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->capture_default_str();
+  app.add_flag("--vllm-metrics", o.vllm_metrics, "Metrics under vLLM's names, too");
+}
+
+void add_engine_options(CLI::App& app, ServeOptions& o) {
+  app.add_option("--device", o.engine.device, "Device to run on")->capture_default_str();
+  app.add_option("--tp", o.engine.ranks,
+                 "Processes that divide the model, each on a device of its own")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--threads", o.engine.threads, "Threads of kernels; 0: one a core")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--context", o.engine.context,
+                 "Positions of one sequence; default: the model's, or what fits")
+      ->check(CLI::Range(int64_t{16}, int64_t{1} << 24));
+  app.add_option("--cache-tokens", o.engine.cache_tokens,
+                 "Positions of all sequences together; default: what fits")
+      ->check(CLI::Range(int64_t{16}, int64_t{1} << 32));
+  app.add_option("--max-sequences", o.serving.max_sequences, "Sequences that run at once")
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
+      ->capture_default_str();
+  app.add_option("--max-queued", o.serving.max_queued, "Requests that may wait; then 429")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  app.add_option("--max-queued-tokens", o.serving.max_queued_tokens,
+                 "Tokens of prompts that may wait; then 429")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32))
+      ->capture_default_str();
+  app.add_option("--step-tokens", o.serving.step_tokens, "Most tokens in one step")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
+  app.add_flag("--no-prefix-cache", o.no_prefix_cache, "Compute every prompt anew");
+}
+
+}  // namespace
+
+void add_serve(Commands& commands) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* app = commands.add(
+      "serve", "Serve a model to OpenAI's clients over HTTP",
+      "  lotse serve lotse-nano\n"
+      "  lotse serve Qwen/Qwen3-0.6B --host 0.0.0.0 --api-key-file keys.txt\n"
+      "  LOTSE_SERVE_PORT=9000 lotse serve lotse-nano --config serve.toml\n"
+      "Each option may be given as LOTSE_SERVE_OPTION_NAME or, by its name, in a TOML file.\n");
+  app->add_option("MODEL", options->model, "Path, name in the models directory, or ORG/MODEL")
+      ->required();
+  app->add_option("--name", options->name,
+                  "Name by which requests ask for it; default: that of its directory");
+  app->add_option("--config", options->config, "TOML file with options");
+  add_network_options(*app, *options);
+  add_engine_options(*app, *options);
+  name_environment(*app);
+  app->callback([&commands, app, options] {
+    commands.action = [app, options]() -> Result<int> {
+      if (!options->config.empty()) LOTSE_TRY(read_config(*app, options->config));
+      if (options->http.host == "localhost") options->http.host = "127.0.0.1";
+      options->serving.prefix_cache = !options->no_prefix_cache;
+      return serve(*options);
+    };
+  });
+}
+
+}  // namespace lotse::cli

@@ -1,0 +1,99 @@
+// The API of `lotse serve`: who may ask what, and what is answered.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "server/api_error.h"
+#include "server/api_keys.h"
+#include "server/endpoints.h"
+#include "server/generation.h"
+#include "server/http.h"
+#include "server/metrics.h"
+#include "server/served_model.h"
+#include "server/worker.h"
+
+namespace lotse {
+
+struct ApiOptions {
+  std::string version;
+  ApiKeys keys;                                  // empty: everyone may ask
+  std::vector<std::string> cors_origins;         // "*": all
+  bool vllm_metrics = false;                     // metrics under vLLM's names, too
+  std::chrono::milliseconds request_timeout{0};  // of an answer; 0: none
+  // Takes lines of the log: JSON objects without prompts, answers and keys. May be called from any
+  // thread.
+  std::function<void(const std::string& line)> log;
+  std::function<int64_t()> connections;  // for the metrics
+};
+
+class Api final : public HttpHandler {
+ public:
+  explicit Api(ApiOptions options);
+
+  // From now on the model is served; until then, requests for it get 503. Once only.
+  void serve(ServedModel model);
+  // From now on, no request is taken, and the server is not ready. Any thread.
+  void drain() { is_draining_ = true; }
+
+  std::optional<HttpResponse> refuse(const HttpHead& head) override;
+  void handle(std::shared_ptr<Exchange> exchange) override;
+  HttpResponse malformed(int status, std::string_view reason) override;
+
+  // Writes a line to the log: an event with its fields.
+  void log(const char* level, const char* event, const OrderedJson& fields);
+
+ private:
+  struct Call;
+  using CallPointer = std::shared_ptr<Call>;
+
+  Call make_call(const HttpHead& head);
+  bool is_ready() const { return is_serving_ && !is_draining_; }
+  std::optional<size_t> key_of(const HttpHead& head) const;
+  HttpHeaders common_headers(const HttpHead& head, const std::string& id) const;
+  HttpResponse preflight(const HttpHead& head) const;
+  std::optional<ApiError> refusal(const HttpHead& head) const;
+
+  void respond(const CallPointer& call, HttpResponse response);
+  void log_call(const Call& call, const GenerationSummary& summary);
+  HttpResponse answer_at_once(const Call& call);
+  HttpResponse health() const;
+  HttpResponse models() const;
+
+  // On the worker's thread:
+  void prepare(const CallPointer& call);
+  ApiResult<void> process(const CallPointer& call);
+  ApiResult<RequestFields> read_fields(const Call& call, const OrderedJson& body);
+  ApiResult<void> check_model(const RequestFields& fields) const;
+  ApiResult<void> complete(const CallPointer& call, const RequestFields& fields);
+  ApiResult<void> chat(const CallPointer& call, const RequestFields& fields);
+  ApiResult<void> tokenize(const CallPointer& call, const RequestFields& fields);
+  ApiResult<void> detokenize(const CallPointer& call, const RequestFields& fields);
+  ApiResult<GenerationJob> make_job(const Call& call, std::vector<Prompt> prompts,
+                                    GenerationSettings settings);
+  ApiResult<void> start(const CallPointer& call, GenerationJob job,
+                        std::unique_ptr<AnswerFormat> format);
+  std::string random_id();
+
+  const ApiOptions options_;
+  const std::string openapi_;
+  ServerMetrics metrics_;
+  std::optional<ServedModel> model_;  // set before is_serving_
+  std::atomic<bool> is_serving_ = false;
+  std::atomic<bool> is_draining_ = false;
+  std::mt19937_64 worker_random_{std::random_device()()};
+  std::set<std::string> reported_fields_;             // unknown ones, of the worker
+  const uint32_t instance_ = std::random_device()();  // in ids of requests
+  std::atomic<uint64_t> next_request_ = 1;
+  Worker worker_;  // last: its thread uses everything above
+};
+
+}  // namespace lotse

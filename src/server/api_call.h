@@ -1,0 +1,34 @@
+// One call of the API, from its head to its answer.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "server/api.h"
+
+namespace lotse {
+
+struct Api::Call {
+  std::string id;
+  std::string method;
+  const Endpoint* endpoint = nullptr;  // null when there is none
+  std::optional<size_t> key;           // the number of the API key
+  HttpHeaders headers;                 // of every answer
+  std::shared_ptr<Exchange> exchange;  // null before there is a body
+  std::atomic<bool> is_gone = false;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+
+  Call() = default;
+  Call(Call&& other) noexcept
+      : id(std::move(other.id)),
+        method(std::move(other.method)),
+        endpoint(other.endpoint),
+        key(other.key),
+        headers(std::move(other.headers)),
+        exchange(std::move(other.exchange)),
+        start(other.start) {}
+};
+
+OrderedJson model_json(const ServedModel& model);
+ApiError no_such_model(const std::string& name);
+
+}  // namespace lotse

@@ -1,0 +1,170 @@
+// The endpoints that parse, render and tokenise: on the worker's thread.
+#include <ctime>
+
+#include "server/api_call.h"
+#include "server/json_text.h"
+#include "server/openai_format.h"
+
+namespace lotse {
+namespace {
+
+constexpr int64_t kCompletionTokens = 16;  // OpenAI's default
+constexpr size_t kMaxReportedFields = 256;
+constexpr size_t kShownName = 100;
+
+}  // namespace
+
+OrderedJson model_json(const ServedModel& model) {
+  return {{"id", model.id},
+          {"object", "model"},
+          {"created", model.created},
+          {"owned_by", "lotse"},
+          {"max_model_len", model.context}};
+}
+
+ApiError no_such_model(const std::string& name) {
+  return {404,
+          fmt::format("the model \"{}\" is not served; GET /v1/models lists those that are",
+                      name.substr(0, kShownName)),
+          "model", "model_not_found"};
+}
+
+ApiResult<void> Api::process(const CallPointer& call) {
+  auto body = parse_ordered_json(call->exchange->body(), "the body");
+  if (!body) return std::unexpected(api_error(body.error()));
+  const RequestFields fields = LOTSE_TRY(read_fields(*call, *body));
+  LOTSE_TRY(check_model(fields));
+  switch (call->endpoint->route) {
+    case Route::completions:
+      return complete(call, fields);
+    case Route::chat_completions:
+      return chat(call, fields);
+    case Route::tokenize:
+      return tokenize(call, fields);
+    case Route::detokenize:
+      return detokenize(call, fields);
+    default:
+      return std::unexpected(ApiError{404, "not found"});
+  }
+}
+
+ApiResult<RequestFields> Api::read_fields(const Call& call, const OrderedJson& body) {
+  auto fields = LOTSE_TRY(RequestFields::check(body, call.endpoint->tables));
+  for (const std::string& name : fields.unknown()) {
+    if (reported_fields_.size() >= kMaxReportedFields) break;
+    if (!reported_fields_.insert(call.endpoint->path + (' ' + name)).second) continue;
+    log("warning", "unknown_field",
+        {{"id", call.id}, {"path", call.endpoint->path}, {"field", name}});
+  }
+  return fields;
+}
+
+ApiResult<void> Api::check_model(const RequestFields& fields) const {
+  const auto name = fields.string("model");
+  if (!name || *name == model_->id) return {};
+  return std::unexpected(no_such_model(*name));
+}
+
+ApiResult<void> Api::complete(const CallPointer& call, const RequestFields& fields) {
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  settings.max_tokens = fields.integer("max_tokens").value_or(kCompletionTokens);
+  settings.echo = fields.boolean("echo").value_or(false);
+  if (const auto count = fields.integer("logprobs")) {
+    settings.top_logprobs = static_cast<int32_t>(*count);
+    settings.echo_logprobs = settings.echo;
+  }
+  if (settings.echo_logprobs) {
+    settings.prompt_logprobs =
+        std::max(settings.prompt_logprobs.value_or(0), *settings.top_logprobs);
+  }
+  auto prompts = LOTSE_TRY(read_prompts(fields, *model_));
+  auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
+  auto format = completion_format({"cmpl-" + random_id(), model_->id, std::time(nullptr)},
+                                  job.settings, model_->tokenizer);
+  return start(call, std::move(job), std::move(format));
+}
+
+ApiResult<void> Api::chat(const CallPointer& call, const RequestFields& fields) {
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  settings.max_tokens = fields.integer("max_completion_tokens");
+  if (!settings.max_tokens) settings.max_tokens = fields.integer("max_tokens");
+  const auto top = fields.integer("top_logprobs");
+  if (fields.boolean("logprobs").value_or(false)) {
+    settings.top_logprobs = static_cast<int32_t>(top.value_or(0));
+  } else if (top.value_or(0) > 0) {
+    return bad_field("top_logprobs", "only allowed when logprobs is true");
+  }
+  auto messages = LOTSE_TRY(read_messages(*fields.find("messages")));
+  std::vector<Prompt> prompts = {{LOTSE_TRY(encode_chat(std::move(messages), fields, *model_))}};
+  LOTSE_TRY(fit_prompt(prompts.front().tokens, fields, *model_, "messages"));
+  auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
+  auto format = chat_format({"chatcmpl-" + random_id(), model_->id, std::time(nullptr)},
+                            job.settings, model_->tokenizer);
+  return start(call, std::move(job), std::move(format));
+}
+
+ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> prompts,
+                                       GenerationSettings settings) {
+  const size_t answers = prompts.size() * static_cast<size_t>(settings.n);
+  if (answers > kMaxChoices) {
+    return bad_field("n", "expected at most {} answers in all, got {} prompts with {} each",
+                     kMaxChoices, prompts.size(), settings.n);
+  }
+  // Whether a prefix was computed before can be told from the time that an answer takes: so it is
+  // shared among requests of one key only.
+  if (call.key) settings.cache_salt = fmt::format("{}/{}", *call.key, settings.cache_salt);
+  GenerationJob job;
+  job.prompts = std::move(prompts);
+  job.seed = settings.seed.value_or(static_cast<int64_t>(worker_random_()));
+  job.settings = std::move(settings);
+  job.headers = call.headers;
+  if (options_.request_timeout.count() > 0) job.deadline = call.start + options_.request_timeout;
+  return job;
+}
+
+ApiResult<void> Api::start(const CallPointer& call, GenerationJob job,
+                           std::unique_ptr<AnswerFormat> format) {
+  return generate(*model_, std::move(job), std::move(format), call->exchange, metrics_,
+                  [this, call](const GenerationSummary& summary) { log_call(*call, summary); });
+}
+
+ApiResult<void> Api::tokenize(const CallPointer& call, const RequestFields& fields) {
+  const bool has_text = fields.find("prompt") != nullptr;
+  if (has_text == (fields.find("messages") != nullptr)) {
+    return bad_field("prompt", "expected either prompt or messages");
+  }
+  std::vector<int32_t> tokens;
+  if (has_text) {
+    tokens = LOTSE_TRY(encode_text(*fields.string("prompt"),
+                                   fields.boolean("add_special_tokens").value_or(true), *model_));
+  } else {
+    auto messages = LOTSE_TRY(read_messages(*fields.find("messages")));
+    tokens = LOTSE_TRY(encode_chat(std::move(messages), fields, *model_));
+  }
+  OrderedJson json = {
+      {"count", tokens.size()}, {"max_model_len", model_->context}, {"tokens", tokens}};
+  if (fields.boolean("return_token_strs").value_or(false)) {
+    json["token_strs"] = OrderedJson::array();
+    for (const int32_t id : tokens) json["token_strs"].push_back(model_->tokenizer.id_to_token(id));
+  }
+  respond(call, {200, "application/json", to_text(json), {}});
+  return {};
+}
+
+ApiResult<void> Api::detokenize(const CallPointer& call, const RequestFields& fields) {
+  const auto tokens = fields.integers("tokens");
+  for (const int32_t token : tokens) {
+    if (token < model_->vocabulary) continue;
+    return bad_field("tokens", "token {} is outside of the vocabulary of {}", token,
+                     model_->vocabulary);
+  }
+  const std::string text = model_->tokenizer.decode(tokens, false);
+  respond(call, {200, "application/json", to_text({{"prompt", text}}), {}});
+  return {};
+}
+
+std::string Api::random_id() {
+  return fmt::format("{:016x}{:016x}", worker_random_(), worker_random_());
+}
+
+}  // namespace lotse

@@ -1,0 +1,325 @@
+#include "server/endpoints.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "server/json_text.h"
+
+namespace lotse {
+namespace {
+
+using enum FieldType;
+
+constexpr double kInt32Max = INT32_MAX;
+constexpr double kInt32Min = INT32_MIN;
+constexpr double kInt64Max = static_cast<double>(INT64_MAX);
+constexpr double kInt64Min = static_cast<double>(INT64_MIN);
+
+constexpr Field wanted(const char* name, FieldType type, const char* description) {
+  return {.name = name, .type = type, .description = description, .required = true};
+}
+constexpr Field plain(const char* name, FieldType type, const char* description,
+                      const char* fallback = nullptr) {
+  return {.name = name, .type = type, .description = description, .fallback = fallback};
+}
+constexpr Field flag(const char* name, const char* fallback, const char* description) {
+  return plain(name, boolean, description, fallback);
+}
+constexpr Field range(const char* name, FieldType type, double low, double high,
+                      const char* fallback, const char* description) {
+  return {.name = name,
+          .type = type,
+          .description = description,
+          .low = low,
+          .high = high,
+          .fallback = fallback};
+}
+constexpr Field text(const char* name, int64_t max_bytes, const char* description) {
+  return {.name = name, .type = string, .description = description, .max_length = max_bytes};
+}
+constexpr Field token_ids(const char* name, int64_t max_length, const char* description) {
+  return {.name = name,
+          .type = integers,
+          .description = description,
+          .low = 0,
+          .high = kInt32Max,
+          .max_length = max_length};
+}
+constexpr Field accepted(const char* name) {
+  return {.name = name,
+          .type = any,
+          .description = "Accepted; has no effect here.",
+          .use = FieldUse::accepted};
+}
+constexpr Field refused(const char* name, const char* neutral = "[]") {
+  return {.name = name,
+          .type = any,
+          .description = "Not supported yet: refused unless it asks for nothing.",
+          .use = FieldUse::unsupported,
+          .neutral = neutral};
+}
+
+// What every endpoint that generates understands.
+constexpr Field kSampling[] = {
+    plain("model", string, "A name that GET /v1/models lists; default: the model served."),
+    flag("stream", "false", "Send the answer as server-sent events while it is generated."),
+    range("temperature", number, 0, 100, nullptr,
+          "0 is greedy; default: the model's generation_config.json, else 0."),
+    range("top_p", number, 0, 1, nullptr,
+          "Draw from the smallest set of tokens with this probability."),
+    range("top_k", integer, -1, kInt32Max, nullptr,
+          "Draw from the k likeliest tokens; 0 and -1: from all."),
+    range("min_p", number, 0, 1, nullptr,
+          "Drop tokens less probable than this times the likeliest."),
+    range("repetition_penalty", number, 0.01, 100, nullptr,
+          "Above 1 discourages tokens of prompt and answer."),
+    range("min_tokens", integer, 0, kInt32Max, "0", "No end before as many tokens."),
+    flag("ignore_eos", "false", "The model's own end tokens do not end the answer."),
+    token_ids("stop_token_ids", 256, "Tokens that end the answer; they are not part of it."),
+    flag("include_stop_str_in_output", "false", "The stop string that ended it is kept."),
+    flag("skip_special_tokens", "true", "Leave special tokens out of the text."),
+    token_ids("allowed_token_ids", 1 << 20, "No other tokens are chosen."),
+    range("truncate_prompt_tokens", integer, -1, kInt32Max, nullptr,
+          "Keep only the last tokens of the prompt, as many; -1: what fits in the context."),
+    range("priority", integer, kInt32Min, kInt32Max, "0", "Lower is served earlier."),
+    text("cache_salt", 256, "Prefixes are reused among requests with the same salt and key only."),
+    refused("bad_words", "[[]]"),
+    refused("best_of", "[1]"),
+    refused("use_beam_search", "[false]"),
+    refused("length_penalty", "[1, 1.0]"),
+    refused("typical_p", "[1, 1.0]"),
+    refused("spaces_between_special_tokens", "[true]"),
+    refused("return_token_ids", "[false]"),
+    refused("return_tokens_as_token_ids", "[false]"),
+    refused("structured_outputs"),
+    refused("guided_json"),
+    refused("guided_regex"),
+    refused("guided_choice"),
+    refused("guided_grammar"),
+};
+
+// Of OpenAI's two older endpoints.
+constexpr Field kOpenAi[] = {
+    range("n", integer, 1, 128, "1", "Answers to each prompt; each has a seed of its own."),
+    {.name = "stop",
+     .type = string_or_strings,
+     .description = "Texts that end the answer and are not part of it.",
+     .max_length = 16},
+    range("seed", integer, kInt64Min, kInt64Max, nullptr,
+          "Same seed, same request, same answer, whatever else is served; default: random."),
+    range("presence_penalty", number, -2, 2, "0", "Of tokens that the answer has."),
+    range("frequency_penalty", number, -2, 2, "0", "Of tokens of the answer, per occurrence."),
+    {.name = "logit_bias",
+     .type = object,
+     .description = "Token ids to what is added to their logits, -100 to 100.",
+     .max_length = 1024},
+    plain("stream_options", object,
+          "{include_usage, continuous_usage_stats}: usage in a last chunk, or in every chunk."),
+    range("prompt_logprobs", integer, 0, 20, nullptr,
+          "Log-probabilities of the prompt's tokens, with as many alternatives."),
+    refused("response_format", R"([{"type": "text"}])"),
+    accepted("user"),
+    accepted("metadata"),
+    accepted("store"),
+    accepted("service_tier"),
+    accepted("safety_identifier"),
+    accepted("prompt_cache_key"),
+};
+
+constexpr Field kCompletions[] = {
+    wanted("prompt", string_or_array,
+           "A text, an array of texts, an array of token ids, or an array of such arrays."),
+    range("max_tokens", integer, 0, kInt32Max, "16", "Most tokens of an answer."),
+    range("logprobs", integer, 0, 20, nullptr,
+          "Log-probabilities of chosen tokens and of as many alternatives."),
+    flag("echo", "false", "The prompt stands before the answer."),
+    flag("add_special_tokens", "true", "The tokenizer's beginning of text before a text."),
+    refused("suffix", R"([""])"),
+};
+
+constexpr Field kChat[] = {
+    wanted("messages", array, "The conversation: objects with role and content."),
+    range("max_completion_tokens", integer, 1, kInt32Max, nullptr,
+          "Most tokens of an answer; default: what the context has left."),
+    range("max_tokens", integer, 1, kInt32Max, nullptr, "Older name of max_completion_tokens."),
+    flag("logprobs", "false", "Log-probabilities of the chosen tokens."),
+    range("top_logprobs", integer, 0, 20, "0", "And of as many alternatives; needs logprobs."),
+    flag("add_generation_prompt", "true", "The template begins the assistant's answer."),
+    flag("continue_final_message", "false",
+         "The answer continues the last message; needs add_generation_prompt false."),
+    plain("chat_template_kwargs", object, "Variables of the model's chat template."),
+    refused("tools", "[[]]"),
+    refused("tool_choice", R"(["none"])"),
+    refused("parallel_tool_calls", "[true, false]"),
+    refused("functions", "[[]]"),
+    refused("function_call", R"(["none"])"),
+    refused("reasoning_effort"),
+    refused("include_reasoning", "[true]"),
+    refused("chat_template"),
+    refused("documents", "[[]]"),
+    refused("echo", "[false]"),
+    refused("add_special_tokens", "[false]"),
+    refused("modalities", R"([["text"]])"),
+    refused("audio"),
+    refused("prediction"),
+    refused("verbosity", R"(["medium"])"),
+    refused("web_search_options"),
+};
+
+constexpr Field kTokenize[] = {
+    plain("model", string, "A name that GET /v1/models lists; default: the model served."),
+    plain("prompt", string, "A text; or messages."),
+    plain("messages", array, "A conversation, rendered by the chat template."),
+    flag("add_special_tokens", "true", "The tokenizer's beginning of text before a text."),
+    flag("add_generation_prompt", "true", "The template begins the assistant's answer."),
+    flag("continue_final_message", "false", "The last message is left open."),
+    flag("return_token_strs", "false", "The tokens as the vocabulary writes them, too."),
+    plain("chat_template_kwargs", object, "Variables of the model's chat template."),
+};
+
+constexpr Field kDetokenize[] = {
+    plain("model", string, "A name that GET /v1/models lists; default: the model served."),
+    {.name = "tokens",
+     .type = integers,
+     .description = "Token ids.",
+     .required = true,
+     .low = 0,
+     .high = kInt32Max,
+     .max_length = 1 << 20},
+};
+
+using Tables = std::span<const Field>;
+constexpr Tables kCompletionsTables[] = {kCompletions, kOpenAi, kSampling};
+constexpr Tables kChatTables[] = {kChat, kOpenAi, kSampling};
+constexpr Tables kTokenizeTables[] = {kTokenize};
+constexpr Tables kDetokenizeTables[] = {kDetokenize};
+
+constexpr Endpoint kEndpoints[] = {
+    {Route::health, "GET", "/health", "200 when ready, 503 while loading or draining", {}, true},
+    {Route::live, "GET", "/health/live", "200 as long as the process serves", {}, true},
+    {Route::ready, "GET", "/health/ready", "The same as /health", {}, true},
+    {Route::version, "GET", "/version", "Version of the server", {}},
+    {Route::metrics, "GET", "/metrics", "Prometheus metrics", {}},
+    {Route::openapi, "GET", "/openapi.json", "This document", {}},
+    {Route::models, "GET", "/v1/models", "The models served", {}},
+    {Route::model, "GET", "/v1/models/{model}", "One model", {}},
+    {Route::completions, "POST", "/v1/completions", "Continue a text", kCompletionsTables, false,
+     true},
+    {Route::chat_completions, "POST", "/v1/chat/completions", "Answer a conversation", kChatTables,
+     false, true},
+    {Route::tokenize, "POST", "/tokenize", "Text or conversation to token ids", kTokenizeTables,
+     false, true},
+    {Route::detokenize, "POST", "/detokenize", "Token ids to text", kDetokenizeTables, false, true},
+};
+
+OrderedJson json_type(const Field& field) {
+  const auto bounded = [&](const char* type) {
+    return OrderedJson{{"type", type}, {"minimum", field.low}, {"maximum", field.high}};
+  };
+  switch (field.type) {
+    case boolean:
+      return {{"type", "boolean"}};
+    case integer:
+      return bounded("integer");
+    case number:
+      return bounded("number");
+    case string: {
+      OrderedJson schema = {{"type", "string"}};
+      if (field.max_length > 0) schema["maxLength"] = field.max_length;
+      return schema;
+    }
+    case object:
+      return {{"type", "object"}};
+    case array:
+      return {{"type", "array"}};
+    case integers:
+      return {{"type", "array"}, {"maxItems", field.max_length}, {"items", bounded("integer")}};
+    case string_or_strings:
+    case string_or_array:
+      return {{"type", {"string", "array"}}};
+    case any:
+      return OrderedJson::object();
+  }
+  return OrderedJson::object();
+}
+
+OrderedJson body_schema(const Endpoint& endpoint) {
+  OrderedJson properties = OrderedJson::object();
+  OrderedJson required = OrderedJson::array();
+  for (const auto table : endpoint.tables) {
+    for (const Field& field : table) {
+      OrderedJson schema = json_type(field);
+      schema["description"] = field.description;
+      if (field.fallback != nullptr) schema["default"] = OrderedJson::parse(field.fallback);
+      if (field.use == FieldUse::unsupported) schema["deprecated"] = true;
+      properties[field.name] = std::move(schema);
+      if (field.required) required.push_back(field.name);
+    }
+  }
+  OrderedJson schema = {{"type", "object"}, {"properties", std::move(properties)}};
+  if (!required.empty()) schema["required"] = std::move(required);
+  return schema;
+}
+
+OrderedJson operation(const Endpoint& endpoint) {
+  const OrderedJson error = {{"$ref", "#/components/schemas/Error"}};
+  const OrderedJson error_content = {{"application/json", {{"schema", error}}}};
+  OrderedJson description = {{"summary", endpoint.summary}};
+  if (endpoint.is_open) description["security"] = OrderedJson::array();
+  if (std::string_view(endpoint.path).ends_with('}')) {
+    description["parameters"] = {
+        {{"name", "model"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}};
+  }
+  if (!endpoint.tables.empty()) {
+    description["requestBody"] = {
+        {"required", true},
+        {"content", {{"application/json", {{"schema", body_schema(endpoint)}}}}}};
+  }
+  description["responses"] = {
+      {"200", {{"description", "Done"}}},
+      {"default", {{"description", "An error"}, {"content", error_content}}}};
+  return description;
+}
+
+OrderedJson error_schema() {
+  const OrderedJson text = {{"type", "string"}};
+  const OrderedJson text_or_null = {{"type", {"string", "null"}}};
+  const OrderedJson error = {
+      {"type", "object"},
+      {"properties",
+       {{"message", text}, {"type", text}, {"param", text_or_null}, {"code", text_or_null}}}};
+  return {{"type", "object"}, {"properties", {{"error", error}}}};
+}
+
+}  // namespace
+
+std::span<const Endpoint> endpoints() { return kEndpoints; }
+
+const Endpoint* find_endpoint(std::string_view path) {
+  for (const Endpoint& endpoint : kEndpoints) {
+    const std::string_view pattern = endpoint.path;
+    if (path == pattern) return &endpoint;
+    const std::string_view prefix = pattern.substr(0, pattern.find('{'));
+    if (prefix.size() < pattern.size() && path.size() > prefix.size() && path.starts_with(prefix)) {
+      return &endpoint;
+    }
+  }
+  return nullptr;
+}
+
+std::string openapi_document(std::string_view version) {
+  OrderedJson paths = OrderedJson::object();
+  for (const Endpoint& endpoint : kEndpoints) {
+    const char* method = endpoint.method == std::string_view("GET") ? "get" : "post";
+    paths[endpoint.path][method] = operation(endpoint);
+  }
+  return to_text({{"openapi", "3.1.0"},
+                  {"info", {{"title", "Lotse"}, {"version", version}}},
+                  {"security", {{{"key", OrderedJson::array()}}}},
+                  {"paths", std::move(paths)},
+                  {"components",
+                   {{"securitySchemes", {{"key", {{"type", "http"}, {"scheme", "bearer"}}}}},
+                    {"schemas", {{"Error", error_schema()}}}}}});
+}
+
+}  // namespace lotse

@@ -1,0 +1,288 @@
+#include "server/generation.h"
+
+#include <cmath>
+
+#include "server/stop_strings.h"
+
+namespace lotse {
+namespace {
+
+constexpr const char* kPing = ": ping\n\n";
+
+// Shared by the sinks of all answers. Everything but its constants belongs to the I/O thread.
+class Generation : public std::enable_shared_from_this<Generation> {
+ public:
+  Generation(const ServedModel& model, GenerationJob job, std::unique_ptr<AnswerFormat> format,
+             std::shared_ptr<Exchange> exchange, ServerMetrics& metrics,
+             std::function<void(const GenerationSummary&)> done)
+      : model(model),
+        job(std::move(job)),
+        metrics(metrics),
+        format_(std::move(format)),
+        exchange_(std::move(exchange)),
+        done_(std::move(done)),
+        answers_(this->job.prompts.size() * static_cast<size_t>(this->job.settings.n)) {
+    for (const Prompt& prompt : this->job.prompts) {
+      usage_.prompt_tokens += std::ssize(prompt.tokens);
+    }
+  }
+
+  const ServedModel& model;
+  const GenerationJob job;
+  ServerMetrics& metrics;
+
+  size_t answers() const { return answers_.size(); }
+  const Prompt& prompt_of(size_t answer) const {
+    return job.prompts[answer / static_cast<size_t>(job.settings.n)];
+  }
+
+  // Any thread: what a sink heard.
+  void deliver(size_t answer, Piece piece) {
+    exchange_->post([self = shared_from_this(), answer, piece = std::move(piece)]() mutable {
+      self->in_order([self, answer, piece = std::move(piece)] { self->on_piece(answer, piece); });
+    });
+  }
+  void deliver(size_t answer, AnswerEnd end) {
+    exchange_->post([self = shared_from_this(), answer, end = std::move(end)]() mutable {
+      self->in_order([self, answer, end = std::move(end)] { self->on_end(answer, end); });
+    });
+  }
+
+  // All answers were submitted: from now on the client hears of them.
+  void accept(std::vector<RequestId> ids) {
+    exchange_->post([self = shared_from_this(), ids = std::move(ids)]() mutable {
+      self->ids_ = std::move(ids);
+      self->begin();
+    });
+  }
+
+  // Not all could be submitted: the client hears of another error.
+  void abandon() {
+    exchange_->post([self = shared_from_this()] {
+      self->is_accepted_ = self->is_over_ = true;
+      self->early_.clear();
+    });
+  }
+
+ private:
+  // Keeps what comes before accept() for later.
+  void in_order(std::function<void()> event) {
+    if (is_accepted_) return event();
+    early_.push_back(std::move(event));
+  }
+
+  void begin() {
+    is_accepted_ = true;
+    exchange_->on_disconnect([self = shared_from_this()] { self->on_disconnect(); });
+    if (job.settings.stream) {
+      HttpResponse head{200, "text/event-stream; charset=utf-8", "", job.headers};
+      head.headers.emplace_back("Cache-Control", "no-cache");
+      head.headers.emplace_back("X-Accel-Buffering", "no");
+      exchange_->begin_stream(std::move(head), kPing);
+    }
+    for (const auto& event : std::exchange(early_, {})) event();
+  }
+
+  void on_disconnect() {
+    if (is_over_) return;
+    cancel_all();
+    metrics.count_cancelled(std::ssize(ids_));
+    finish(499, "disconnected");
+  }
+
+  void cancel_all() {
+    for (const RequestId id : ids_) model.engine.cancel(id);
+  }
+
+  void on_piece(size_t index, const Piece& piece) {
+    if (is_over_) return;
+    if (!piece.is_prompt) usage_.completion_tokens += std::ssize(piece.tokens);
+    if (job.settings.stream) {
+      exchange_->write(format_->piece(index, piece, usage_));
+      return;
+    }
+    Answer& answer = answers_[index];
+    if (!piece.is_prompt || job.settings.echo) answer.text += piece.text;
+    auto& tokens = piece.is_prompt ? answer.prompt_tokens : answer.tokens;
+    tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
+  }
+
+  void on_end(size_t index, const AnswerEnd& end) {
+    if (is_over_) return;
+    if (const auto reason = finish_reason(end); !reason) return fail(reason.error());
+    if (index % static_cast<size_t>(job.settings.n) == 0) {
+      usage_.cached_tokens = usage_.cached_tokens.value_or(0) + end.outcome.cached_tokens;
+    }
+    answers_[index].end = end;
+    if (job.settings.stream) exchange_->write(format_->end(index, end, usage_));
+    metrics.count_request(end);
+    first_token_ = std::max(first_token_, end.outcome.first_token_at);
+    if (++ended_ == answers_.size()) complete(*finish_reason(end));
+  }
+
+  void complete(const char* reason) {
+    if (job.settings.stream) {
+      exchange_->write(format_->finish(usage_));
+      exchange_->end_stream();
+    } else {
+      exchange_->respond({200, "application/json", format_->whole(answers_, usage_), job.headers});
+    }
+    finish(200, reason);
+  }
+
+  void fail(const ApiError& error) {
+    cancel_all();
+    if (job.settings.stream) {
+      exchange_->write(format_->failure(error));
+      exchange_->end_stream();
+    } else {
+      HttpResponse response = error_response(error);
+      response.headers.insert(response.headers.end(), job.headers.begin(), job.headers.end());
+      exchange_->respond(std::move(response));
+    }
+    finish(error.status, "error");
+  }
+
+  void finish(int status, std::string reason) {
+    is_over_ = true;
+    done_({status, usage_, std::move(reason), first_token_});
+  }
+
+  std::unique_ptr<AnswerFormat> format_;
+  std::shared_ptr<Exchange> exchange_;
+  std::function<void(const GenerationSummary&)> done_;
+  std::vector<Answer> answers_;
+  std::vector<RequestId> ids_;
+  std::vector<std::function<void()>> early_;
+  bool is_accepted_ = false;
+  bool is_over_ = false;
+  size_t ended_ = 0;
+  Usage usage_;
+  double first_token_ = 0;
+};
+
+// Hears of one answer on the engine's thread: makes text of tokens and watches for stop strings.
+class AnswerSink final : public RequestSink {
+ public:
+  AnswerSink(std::shared_ptr<Generation> generation, size_t answer)
+      : generation_(std::move(generation)),
+        settings_(generation_->job.settings),
+        answer_(answer),
+        decoder_(generation_->model.tokenizer, settings_.skip_special),
+        stop_(settings_.stop, settings_.include_stop) {}
+
+  void on_prompt(std::vector<GeneratedToken> tokens) override {
+    const Prompt& prompt = generation_->prompt_of(answer_);
+    tokens.insert(tokens.begin(), GeneratedToken{prompt.tokens.front(), std::nanf(""), {}});
+    generation_->deliver(answer_, prompt_piece(prompt, std::move(tokens)));
+    has_prompt_ = true;
+  }
+
+  bool on_token(const GeneratedToken& token) override {
+    note_time();
+    if (!has_prompt_ && generation_->job.settings.echo) {
+      generation_->deliver(answer_, prompt_piece(generation_->prompt_of(answer_), {}));
+      has_prompt_ = true;
+    }
+    if (settings_.max_tokens == 0) return false;
+    Piece piece{{}, {token}};
+    piece.text = shown(decoder_.push(token.token));
+    generation_->deliver(answer_, std::move(piece));
+    return !stop_.found();
+  }
+
+  void on_end(const RequestOutcome& outcome) override {
+    AnswerEnd end{outcome, stop_.found()};
+    if (settings_.max_tokens == 0 && outcome.reason == FinishReason::stop) {
+      end.outcome.reason = FinishReason::length;
+      end.outcome.generated_tokens = 0;
+    }
+    if (!stop_.found()) {
+      Piece rest;
+      rest.text = stop_.push(decoder_.flush());
+      rest.text += stop_.flush();
+      if (stop_.found()) {
+        end.stop_string = stop_.found();
+        end.outcome.reason = FinishReason::stop;
+      }
+      if (!rest.text.empty()) generation_->deliver(answer_, std::move(rest));
+    }
+    generation_->deliver(answer_, std::move(end));
+  }
+
+ private:
+  Piece prompt_piece(const Prompt& prompt, std::vector<GeneratedToken> tokens) const {
+    return {generation_->job.settings.echo
+                ? generation_->model.tokenizer.decode(prompt.tokens, true)
+                : "",
+            std::move(tokens), true};
+  }
+
+  // Stop strings count from min_tokens on.
+  std::string shown(std::string text) {
+    if (++tokens_ < settings_.min_tokens) return text;
+    return stop_.push(text);
+  }
+
+  void note_time() {
+    const auto now = std::chrono::steady_clock::now();
+    if (last_token_) generation_->metrics.observe_inter_token(now - *last_token_);
+    last_token_ = now;
+  }
+
+  std::shared_ptr<Generation> generation_;
+  const GenerationSettings& settings_;
+  size_t answer_;
+  StreamDecoder decoder_;
+  StopStrings stop_;
+  bool has_prompt_ = false;
+  int64_t tokens_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> last_token_;
+};
+
+}  // namespace
+
+ApiResult<const char*> finish_reason(const AnswerEnd& end) {
+  switch (end.outcome.reason) {
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::cancelled:
+      return std::unexpected(ApiError{503, "the request was cancelled", {}, "cancelled", 1});
+    case FinishReason::deadline:
+      return std::unexpected(
+          ApiError{408, "the answer took longer than the server allows", {}, "deadline_exceeded"});
+    case FinishReason::error:
+      break;
+  }
+  const std::string message = end.outcome.error ? end.outcome.error->message : "unknown";
+  return std::unexpected(ApiError{500, "the device failed: " + message, {}, "device_error"});
+}
+
+ApiResult<void> generate(const ServedModel& model, GenerationJob job,
+                         std::unique_ptr<AnswerFormat> format, std::shared_ptr<Exchange> exchange,
+                         ServerMetrics& metrics,
+                         std::function<void(const GenerationSummary&)> done) {
+  const auto generation = std::make_shared<Generation>(
+      model, std::move(job), std::move(format), std::move(exchange), metrics, std::move(done));
+  const GenerationJob& kept = generation->job;
+  std::vector<RequestId> ids;
+  for (size_t answer = 0; answer < generation->answers(); ++answer) {
+    auto request = make_request(kept.settings, generation->prompt_of(answer).tokens, kept.seed,
+                                static_cast<int64_t>(answer) % kept.settings.n);
+    request.deadline = kept.deadline;
+    auto id =
+        model.engine.submit(std::move(request), std::make_shared<AnswerSink>(generation, answer));
+    if (!id) {
+      for (const RequestId submitted : ids) model.engine.cancel(submitted);
+      generation->abandon();
+      return std::unexpected(api_error(id.error()));
+    }
+    ids.push_back(*id);
+  }
+  generation->accept(std::move(ids));
+  return {};
+}
+
+}  // namespace lotse

@@ -1,0 +1,41 @@
+// One request that generates: its answers from the engine to the client.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/answer.h"
+#include "server/http.h"
+#include "server/metrics.h"
+#include "server/prompts.h"
+#include "server/settings.h"
+
+namespace lotse {
+
+// What became of a request, for the log.
+struct GenerationSummary {
+  int status = 200;  // 499: the client went
+  Usage usage = {};
+  std::string finish = {};
+  double first_token_seconds = 0;
+};
+
+struct GenerationJob {
+  std::vector<Prompt> prompts;
+  GenerationSettings settings;
+  int64_t seed = 0;  // settings.seed, or one drawn for this request
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  HttpHeaders headers;  // of the answer
+};
+
+// Submits every answer of a job, and sends them in the format as they come; cancels them when the
+// client goes. Nothing was sent when this fails. `done` is called once, on the I/O thread, when all
+// is over, unless this fails. Model and metrics must outlive the request.
+ApiResult<void> generate(const ServedModel& model, GenerationJob job,
+                         std::unique_ptr<AnswerFormat> format, std::shared_ptr<Exchange> exchange,
+                         ServerMetrics& metrics,
+                         std::function<void(const GenerationSummary&)> done);
+
+}  // namespace lotse

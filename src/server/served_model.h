@@ -1,0 +1,30 @@
+// A model under the name by which requests ask for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/serving_engine.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lotse {
+
+// Constant; what it refers to outlives all requests.
+struct ServedModel {
+  std::string id;
+  ServingEngine& engine;
+  const Tokenizer& tokenizer;
+  const Chat* chat;  // null when the model has no template
+  int64_t context;
+  int64_t vocabulary;
+  SamplingParams default_sampling;
+  int64_t created;          // Unix time
+  int64_t max_token_bytes;  // of the longest token's text
+};
+
+// Of an engine that has a tokenizer.
+ServedModel served_model(std::string id, ServingEngine& engine);
+
+int64_t longest_token(const Tokenizer& tokenizer);
+
+}  // namespace lotse
