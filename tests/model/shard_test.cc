@@ -33,17 +33,13 @@ class ShardTest : public GoldenTest {
 
 // Two ranks, or a clear refusal where they cannot share the model's heads.
 TEST_P(ShardTest, GivesTheSameLogitsOnTwoRanks) {
-  const bool is_full_width = model_.config.model_type == "olmo2";
-  if (!is_full_width && model_.config.heads % 2 == 0) return expect_equal_logits(2);
+  if (model_.config.heads % 2 == 0) return expect_equal_logits(2);
   const auto refused = shard(model_.program, 0, 2);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::unsupported);
   EXPECT_EQ(refused.error().message,
-            is_full_width ? "operator layers.0.q_norm: a norm over all heads together cannot be "
-                            "divided among 2 ranks"
-                          : fmt::format("operator layers.0.qkv: {} heads cannot be divided among 2 "
-                                        "ranks",
-                                        model_.config.heads));
+            fmt::format("operator layers.0.qkv: {} heads cannot be divided among 2 ranks",
+                        model_.config.heads));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ShardTest, testing::ValuesIn(golden_cases()),

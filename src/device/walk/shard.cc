@@ -1,5 +1,6 @@
 #include "device/walk/shard.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -22,6 +23,7 @@ class Sharder {
     }
     for (const Op& op : whole.ops) {
       if (const auto* attention = std::get_if<Attention>(&op.operation)) {
+        if (norms_all_heads(*attention)) continue;
         attention_[at(attention->qkv)] = attention;
         divided_.insert(attention->out);
       } else if (const auto* gated = std::get_if<GatedActivation>(&op.operation)) {
@@ -41,6 +43,14 @@ class Sharder {
   }
 
  private:
+  // Whether a norm of queries or keys goes over all heads together, which no rank then has.
+  bool norms_all_heads(const Attention& attention) const {
+    return std::ranges::any_of(whole_.ops, [&](const Op& op) {
+      const auto* norm = std::get_if<RmsNorm>(&op.operation);
+      return norm != nullptr && norm->out == attention.qkv && norm->width > attention.head_dim;
+    });
+  }
+
   std::unexpected<Error> indivisible(const char* what, int64_t count) const {
     return fail(ErrorCode::unsupported, "operator {}: {} {} cannot be divided among {} ranks",
                 op_->name, count, what, size_);
@@ -152,13 +162,7 @@ class Sharder {
   Result<void> rewrite(const RmsNorm& op) {
     const Attention* attention = attention_[at(op.out)];
     if (attention == nullptr) return keep(op);
-    const bool is_per_head = op.width == attention->head_dim;
     const Range heads = LOTSE_TRY(section(*attention, op.first_column, op.groups * op.width));
-    if (!is_per_head) {
-      return fail(ErrorCode::unsupported,
-                  "operator {}: a norm over all heads together cannot be divided among {} ranks",
-                  op_->name, size_);
-    }
     RmsNorm mine = op;
     mine.first_column = heads.first * attention->head_dim;
     mine.groups = heads.count;
@@ -167,7 +171,7 @@ class Sharder {
 
   Result<void> rewrite(const Rope& op) {
     const Attention* attention = attention_[at(op.value)];
-    LOTSE_CHECK(attention != nullptr);
+    if (attention == nullptr) return keep(op);
     const Range heads = LOTSE_TRY(section(*attention, op.first_column, op.heads * op.head_dim));
     Rope mine = op;
     mine.first_column = heads.first * op.head_dim;
@@ -192,6 +196,10 @@ class Sharder {
   }
 
   Result<void> rewrite(const Attention& op) {
+    if (attention_[at(op.qkv)] == nullptr) {
+      result_.program.cache_layers.push_back(whole_.cache_layers[at(op.cache_layer)]);
+      return keep(op);
+    }
     Attention mine = op;
     mine.heads = LOTSE_TRY(part("heads", op.heads));
     mine.kv_heads = LOTSE_TRY(kv_heads(op)).count;

@@ -24,11 +24,12 @@ struct ShardedProgram {
 };
 
 // The program of rank `rank` of `size`: heads, the columns of MLPs and of each expert, and the
-// vocabulary are divided; embeddings, norms and routers are on every rank. Where there are fewer
+// vocabulary are divided; embeddings, norms and routers are on every rank, and attention whose
+// queries or keys are normed over all heads together. Where there are fewer
 // key-value heads than ranks, neighbours hold the same one. Sums over ranks follow the attention's
 // and the MLP's output projection; the logits are gathered. A vocabulary that `size` does not
 // divide stays whole. Errors: unsupported, naming what cannot be divided: heads or columns that are
-// no multiple of `size`, or norms over all heads together.
+// no multiple of `size`.
 Result<ShardedProgram> shard(const Program& program, int32_t rank, int32_t size);
 
 // The part of a weight, as views where rows are cut and as copies where columns are. Errors:
