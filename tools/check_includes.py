@@ -21,6 +21,7 @@ LAYERS = [
     ["device/reference", "device/cpu", "device/ascend"],
     ["device/registry"],
     ["model"],
+    ["engine/grammar"],
     ["engine"],
     ["port"],
     ["source"],

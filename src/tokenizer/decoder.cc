@@ -95,7 +95,7 @@ class ByteLevelStage : public DecodeStage {
 class ByteFallbackStage : public DecodeStage {
  public:
   void push(std::string_view token, TextSink next) override {
-    if (const int byte = byte_of(token); byte >= 0) {
+    if (const int byte = byte_of_fallback_token(token); byte >= 0) {
       run_ += static_cast<char>(static_cast<uint8_t>(byte));
       return;
     }
@@ -113,14 +113,6 @@ class ByteFallbackStage : public DecodeStage {
   }
 
  private:
-  static int byte_of(std::string_view token) {
-    if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-    unsigned value = 0;
-    const char* const end = token.data() + 5;
-    const auto parsed = std::from_chars(token.data() + 3, end, value, 16);
-    return parsed.ec == std::errc() && parsed.ptr == end ? static_cast<int>(value) : -1;
-  }
-
   std::string run_;
 };
 
@@ -241,6 +233,14 @@ DecodeStep stateful_step() {
 }
 
 }  // namespace
+
+int byte_of_fallback_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+  unsigned value = 0;
+  const char* const end = token.data() + 5;
+  const auto parsed = std::from_chars(token.data() + 3, end, value, 16);
+  return parsed.ec == std::errc() && parsed.ptr == end ? static_cast<int>(value) : -1;
+}
 
 DecodeStep decode_byte_level() { return stateful_step<ByteLevelStage>(); }
 DecodeStep decode_bytes() { return stateful_step<BytesStage>(); }

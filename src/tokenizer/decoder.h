@@ -15,6 +15,9 @@
 
 namespace lotse {
 
+// The byte that a token written <0x00> to <0xFF> stands for; −1 for others.
+int byte_of_fallback_token(std::string_view token);
+
 using TextSink = FunctionRef<void(std::string_view)>;
 
 // The state of one step during one decoding.
@@ -49,6 +52,7 @@ struct Decoder {
   std::vector<DecodeStep> steps;
   size_t joins_after = SIZE_MAX;  // index of the first step that joins all tokens
   bool byte_level_first = false;  // the first step is ByteLevel
+  bool byte_fallback = false;     // one of the steps is ByteFallback
 
   void add(DecodeStep step, bool joins);
 };

@@ -34,6 +34,7 @@ void build_sentencepiece(GgufParts source, bool add_space_prefix, Tokenizer::Par
 
   Decoder decoder;
   decoder.add(decode_replace(literal_pattern(kSentencePieceSpace), " "), false);
+  decoder.byte_fallback = true;
   decoder.add(decode_byte_fallback(), false);
   decoder.add(decode_fuse(), true);
   if (add_space_prefix) decoder.add(decode_strip(" ", 1, 0), false);

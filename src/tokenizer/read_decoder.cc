@@ -21,6 +21,7 @@ Result<void> read_step(const JsonField& section, Decoder& decoder) {
     if (decoder.steps.empty()) decoder.byte_level_first = true;
     decoder.add(decode_byte_level(), true);
   } else if (type == "ByteFallback") {
+    decoder.byte_fallback = true;
     decoder.add(decode_byte_fallback(), false);
   } else if (type == "Fuse") {
     decoder.add(decode_fuse(), true);

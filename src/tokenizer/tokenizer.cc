@@ -160,6 +160,26 @@ bool Tokenizer::is_special(int32_t id) const {
   return token != nullptr && token->special;
 }
 
+std::optional<std::string> Tokenizer::token_bytes(int32_t id) const {
+  const Vocabulary& vocabulary = parts_->model->vocabulary();
+  const AddedToken* added = parts_->added.find(id);
+  if (added != nullptr ? is_privileged(*added) : !vocabulary.contains(id)) return std::nullopt;
+  const std::string written = id_to_token(id);
+  std::string bytes;
+  if (parts_->decoder.byte_level_first && append_bytes_of(bytes, written)) return bytes;
+  if (const int byte = byte_of_fallback_token(written);
+      byte >= 0 && parts_->decoder.byte_fallback) {
+    return std::string(1, static_cast<char>(static_cast<uint8_t>(byte)));
+  }
+  // A letter before it stands for the text before it.
+  std::string text;
+  Decoding decoding(parts_->decoder);
+  decoding.push("a", text);
+  decoding.push(written, text);
+  decoding.finish(text);
+  return text.substr(std::min<size_t>(text.size(), 1));
+}
+
 std::optional<int32_t> Tokenizer::bos_id() const { return parts_->bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return parts_->eos; }
 

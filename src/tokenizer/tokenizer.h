@@ -75,6 +75,10 @@ class Tokenizer {
   // Empty for an id without a token.
   std::string id_to_token(int32_t id) const;
   bool is_special(int32_t id) const;
+  // The bytes that a token adds to a text, other than at its beginning: a byte-level or fallback
+  // token may be part of a character. Nothing for an id without a token, for special tokens and for
+  // those that are written like markers (<think>, [INST]).
+  std::optional<std::string> token_bytes(int32_t id) const;
   // From tokenizer_config.json or GGUF metadata.
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;

@@ -1,0 +1,35 @@
+// Structured output: grammars that tell which texts a model may write.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace lotse {
+
+class Network;
+
+// Which texts are allowed. Immutable, thread-safe, cheap to copy.
+class Grammar {
+ public:
+  // Texts longer than this are refused by every function below.
+  static constexpr size_t kMaxSourceBytes = size_t{4} << 20;
+
+  // A text that the regular expression matches as a whole.
+  static Result<Grammar> regex(std::string_view pattern);
+  // One of the texts.
+  static Result<Grammar> choice(std::span<const std::string> texts);
+  // GBNF (llama.cpp), the EBNF of XGrammar, or the subset of Lark without imports.
+  static Result<Grammar> ebnf(std::string_view grammar);
+
+  explicit Grammar(Network network);
+  const std::shared_ptr<const Network>& network() const { return network_; }
+
+ private:
+  std::shared_ptr<const Network> network_;
+};
+
+}  // namespace lotse
