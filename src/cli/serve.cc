@@ -252,6 +252,10 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
   app.add_option("--step-tokens", o.serving.step_tokens, "Most tokens in one step")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
+  app.add_option("--draft-tokens", o.serving.draft_tokens,
+                 "Tokens guessed from a sequence's own past and checked in one step; 0: none")
+      ->check(CLI::Range(int64_t{0}, int64_t{64}))
+      ->capture_default_str();
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "Compute every prompt anew");
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "server/anthropic_format.h"
 #include "server/api_call.h"
 #include "server/json_text.h"
 
@@ -131,7 +132,7 @@ std::optional<HttpResponse> Api::refuse(const HttpHead& head) {
   const auto error = refusal(head);
   if (!error) return std::nullopt;
   const Call call = make_call(head);
-  HttpResponse response = error_response(*error);
+  HttpResponse response = error_for(call, *error);
   const HttpHeaders headers = common_headers(head, call.id);
   response.headers.insert(response.headers.end(), headers.begin(), headers.end());
   if (error->status == 405) {
@@ -165,6 +166,14 @@ void Api::handle(std::shared_ptr<Exchange> exchange) {
   if (!call->endpoint->is_prepared) return respond(call, answer_at_once(*call));
   exchange->on_disconnect([call] { call->is_gone = true; });
   worker_.push([this, call] { prepare(call); });
+}
+
+HttpResponse Api::error_for(const Call& call, const ApiError& error) {
+  HttpResponse response = error_response(error);
+  if (call.endpoint != nullptr && call.endpoint->route == Route::messages) {
+    response.body = anthropic_error(error);
+  }
+  return response;
 }
 
 void Api::respond(const CallPointer& call, HttpResponse response) {
@@ -245,7 +254,7 @@ void Api::prepare(const CallPointer& call) {
   if (call->is_gone) return log_call(*call, {.status = 499, .finish = "disconnected"});
   try {
     const auto done = process(call);
-    if (!done) respond(call, error_response(done.error()));
+    if (!done) respond(call, error_for(*call, done.error()));
   } catch (const std::bad_alloc&) {
     respond(call, error_response({503, "out of memory; try again later", {}, "memory", 1}));
   } catch (const std::exception& error) {

@@ -63,6 +63,8 @@ class Api final : public HttpHandler {
   std::optional<ApiError> refusal(const HttpHead& head) const;
 
   void respond(const CallPointer& call, HttpResponse response);
+  // In the shape that the endpoint's clients expect.
+  static HttpResponse error_for(const Call& call, const ApiError& error);
   void log_call(const Call& call, const GenerationSummary& summary);
   HttpResponse answer_at_once(const Call& call);
   HttpResponse health() const;
@@ -75,6 +77,8 @@ class Api final : public HttpHandler {
   ApiResult<void> check_model(const RequestFields& fields) const;
   ApiResult<void> complete(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> chat(const CallPointer& call, const RequestFields& fields);
+  ApiResult<void> respond_to_input(const CallPointer& call, const RequestFields& fields);
+  ApiResult<void> message(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> tokenize(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> detokenize(const CallPointer& call, const RequestFields& fields);
   ApiResult<GenerationJob> make_job(const Call& call, std::vector<Prompt> prompts,

@@ -1,9 +1,11 @@
 // The endpoints that parse, render and tokenise: on the worker's thread.
 #include <ctime>
 
+#include "server/anthropic_format.h"
 #include "server/api_call.h"
 #include "server/json_text.h"
 #include "server/openai_format.h"
+#include "server/response_format.h"
 
 namespace lotse {
 namespace {
@@ -39,6 +41,10 @@ ApiResult<void> Api::process(const CallPointer& call) {
       return complete(call, fields);
     case Route::chat_completions:
       return chat(call, fields);
+    case Route::responses:
+      return respond_to_input(call, fields);
+    case Route::messages:
+      return message(call, fields);
     case Route::tokenize:
       return tokenize(call, fields);
     case Route::detokenize:
@@ -94,12 +100,55 @@ ApiResult<void> Api::chat(const CallPointer& call, const RequestFields& fields) 
   } else if (top.value_or(0) > 0) {
     return bad_field("top_logprobs", "only allowed when logprobs is true");
   }
-  auto messages = LOTSE_TRY(read_messages(*fields.find("messages")));
-  std::vector<Prompt> prompts = {{LOTSE_TRY(encode_chat(std::move(messages), fields, *model_))}};
-  LOTSE_TRY(fit_prompt(prompts.front().tokens, fields, *model_, "messages"));
+  auto messages = LOTSE_TRY(read_messages(*fields.find("messages"), "messages"));
+  std::vector<Prompt> prompts = {{LOTSE_TRY(encode_chat(
+      std::move(messages), LOTSE_TRY(read_rendering(fields)), fields, *model_, "messages"))}};
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
   auto format = chat_format({"chatcmpl-" + random_id(), model_->id, std::time(nullptr)},
                             job.settings, model_->tokenizer);
+  return start(call, std::move(job), std::move(format));
+}
+
+ApiResult<void> Api::respond_to_input(const CallPointer& call, const RequestFields& fields) {
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  settings.max_tokens = fields.integer("max_output_tokens");
+  const OrderedJson& input = *fields.find("input");
+  OrderedJson messages = OrderedJson::array();
+  if (const auto instructions = fields.string("instructions")) {
+    messages.push_back({{"role", "system"}, {"content", *instructions}});
+  }
+  if (input.is_string()) {
+    messages.push_back({{"role", "user"}, {"content", input}});
+  } else {
+    for (auto& item : LOTSE_TRY(read_messages(input, "input"))) messages.push_back(item);
+  }
+  std::vector<Prompt> prompts = {
+      {LOTSE_TRY(encode_chat(std::move(messages), {}, fields, *model_, "input"))}};
+  auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
+  auto format = response_format({random_id(), model_->id, std::time(nullptr)}, job.settings,
+                                fields.string("instructions"));
+  return start(call, std::move(job), std::move(format));
+}
+
+ApiResult<void> Api::message(const CallPointer& call, const RequestFields& fields) {
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  settings.max_tokens = fields.integer("max_tokens");
+  OrderedJson messages = OrderedJson::array();
+  if (const OrderedJson* system = fields.find("system")) {
+    messages.push_back(
+        {{"role", "system"}, {"content", LOTSE_TRY(read_text_parts(*system, "system"))}});
+  }
+  for (auto& item : LOTSE_TRY(read_messages(*fields.find("messages"), "messages"))) {
+    messages.push_back(item);
+  }
+  // A last message of the assistant is the beginning of the answer.
+  ChatRendering rendering;
+  rendering.continues_last = messages.back()["role"] == "assistant";
+  rendering.begins_answer = !rendering.continues_last;
+  std::vector<Prompt> prompts = {
+      {LOTSE_TRY(encode_chat(std::move(messages), rendering, fields, *model_, "messages"))}};
+  auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
+  auto format = anthropic_format("msg_" + random_id(), model_->id);
   return start(call, std::move(job), std::move(format));
 }
 
@@ -138,8 +187,9 @@ ApiResult<void> Api::tokenize(const CallPointer& call, const RequestFields& fiel
     tokens = LOTSE_TRY(encode_text(*fields.string("prompt"),
                                    fields.boolean("add_special_tokens").value_or(true), *model_));
   } else {
-    auto messages = LOTSE_TRY(read_messages(*fields.find("messages")));
-    tokens = LOTSE_TRY(encode_chat(std::move(messages), fields, *model_));
+    auto messages = LOTSE_TRY(read_messages(*fields.find("messages"), "messages"));
+    tokens = LOTSE_TRY(encode_chat(std::move(messages), LOTSE_TRY(read_rendering(fields)), fields,
+                                   *model_, "messages"));
   }
   OrderedJson json = {
       {"count", tokens.size()}, {"max_model_len", model_->context}, {"tokens", tokens}};

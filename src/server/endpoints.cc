@@ -69,6 +69,8 @@ constexpr Field kSampling[] = {
           "Draw from the smallest set of tokens with this probability."),
     range("top_k", integer, -1, kInt32Max, nullptr,
           "Draw from the k likeliest tokens; 0 and -1: from all."),
+    range("typical_p", number, 0.001, 1, "1",
+          "Draw from tokens about as surprising as the average."),
     range("min_p", number, 0, 1, nullptr,
           "Drop tokens less probable than this times the likeliest."),
     range("repetition_penalty", number, 0.01, 100, nullptr,
@@ -87,7 +89,6 @@ constexpr Field kSampling[] = {
     refused("best_of", "[1]"),
     refused("use_beam_search", "[false]"),
     refused("length_penalty", "[1, 1.0]"),
-    refused("typical_p", "[1, 1.0]"),
     refused("spaces_between_special_tokens", "[true]"),
     refused("return_token_ids", "[false]"),
     refused("return_tokens_as_token_ids", "[false]"),
@@ -166,6 +167,54 @@ constexpr Field kChat[] = {
     refused("web_search_options"),
 };
 
+constexpr Field kResponses[] = {
+    wanted("input", string_or_array, "A text, or an array of messages."),
+    plain("instructions", string, "A system message before the input."),
+    range("max_output_tokens", integer, 1, kInt32Max, nullptr, "Most tokens of the answer."),
+    refused("top_logprobs", "[0]"),
+    refused("previous_response_id"),
+    refused("conversation"),
+    refused("background", "[false]"),
+    refused("tools", "[[]]"),
+    refused("tool_choice", R"(["none", "auto"])"),
+    refused("parallel_tool_calls", "[true, false]"),
+    refused("max_tool_calls"),
+    refused("text", R"([{"format": {"type": "text"}}])"),
+    refused("reasoning"),
+    refused("include", "[[]]"),
+    refused("prompt"),
+    refused("truncation", R"(["disabled"])"),
+    refused("stream_options"),
+    accepted("store"),
+    accepted("user"),
+    accepted("metadata"),
+    accepted("service_tier"),
+    accepted("safety_identifier"),
+    accepted("prompt_cache_key"),
+};
+
+constexpr Field kMessages[] = {
+    wanted("messages", array, "The conversation: objects with role and content."),
+    {.name = "max_tokens",
+     .type = integer,
+     .description = "Most tokens of the answer.",
+     .required = true,
+     .low = 1,
+     .high = kInt32Max},
+    plain("system", string_or_array, "A system message, or an array of text blocks."),
+    {.name = "stop_sequences",
+     .type = string_or_strings,
+     .description = "Texts that end the answer and are not part of it.",
+     .max_length = 16},
+    refused("tools", "[[]]"),
+    refused("tool_choice", R"([{"type": "none"}])"),
+    refused("thinking", R"([{"type": "disabled"}])"),
+    refused("mcp_servers", "[[]]"),
+    refused("container"),
+    accepted("metadata"),
+    accepted("service_tier"),
+};
+
 constexpr Field kTokenize[] = {
     plain("model", string, "A name that GET /v1/models lists; default: the model served."),
     plain("prompt", string, "A text; or messages."),
@@ -191,6 +240,8 @@ constexpr Field kDetokenize[] = {
 using Tables = std::span<const Field>;
 constexpr Tables kCompletionsTables[] = {kCompletions, kOpenAi, kSampling};
 constexpr Tables kChatTables[] = {kChat, kOpenAi, kSampling};
+constexpr Tables kResponsesTables[] = {kResponses, kSampling};
+constexpr Tables kMessagesTables[] = {kMessages, kSampling};
 constexpr Tables kTokenizeTables[] = {kTokenize};
 constexpr Tables kDetokenizeTables[] = {kDetokenize};
 
@@ -207,6 +258,10 @@ constexpr Endpoint kEndpoints[] = {
      true},
     {Route::chat_completions, "POST", "/v1/chat/completions", "Answer a conversation", kChatTables,
      false, true},
+    {Route::responses, "POST", "/v1/responses", "The same, as OpenAI's newer API has it",
+     kResponsesTables, false, true},
+    {Route::messages, "POST", "/v1/messages", "The same, as Anthropic's API has it",
+     kMessagesTables, false, true},
     {Route::tokenize, "POST", "/tokenize", "Text or conversation to token ids", kTokenizeTables,
      false, true},
     {Route::detokenize, "POST", "/detokenize", "Token ids to text", kDetokenizeTables, false, true},

@@ -108,6 +108,8 @@ std::string ServerMetrics::text_under(std::string_view prefix, std::string_view 
   value("counter", "num_preemptions_total", stats.preemptions);
   value("counter", "prefix_cache_queries_total", stats.prefix_queries);
   value("counter", "prefix_cache_hits_total", stats.prefix_hits);
+  value("counter", "spec_decode_num_draft_tokens_total", stats.drafted_tokens);
+  value("counter", "spec_decode_num_accepted_tokens_total", stats.accepted_tokens);
   out += fmt::format("# TYPE {}request_success_total counter\n", prefix);
   const auto finished = [&](const char* reason, int64_t count) {
     out += fmt::format("{}request_success_total{{{},finished_reason=\"{}\"}} {}\n", prefix, labels,

@@ -53,23 +53,11 @@ ApiResult<std::string> part_text(const OrderedJson& part, const std::string& whe
   return part["text"].get<std::string>();
 }
 
-// A text, an array of text parts (joined by line ends), or nothing.
-ApiResult<std::string> content_text(const OrderedJson& message, const std::string& where) {
-  const auto it = message.find("content");
-  if (it == message.end() || it->is_null()) return std::string();
-  if (it->is_string()) return it->get<std::string>();
-  if (!it->is_array()) return bad_field(where, "expected a string or an array of text parts");
-  std::string text;
-  for (const OrderedJson& part : *it) {
-    if (&part != &it->front()) text += '\n';
-    text += LOTSE_TRY(part_text(part, where));
-  }
-  return text;
-}
-
-ApiResult<OrderedJson> read_message(const OrderedJson& message, size_t index) {
-  const std::string where = fmt::format("messages[{}]", index);
+ApiResult<OrderedJson> read_message(const OrderedJson& message, const std::string& where) {
   if (!message.is_object()) return bad_field(where, "expected an object with role and content");
+  if (message.contains("type") && message["type"] != "message") {
+    return bad_field(where + ".type", "only messages are supported");
+  }
   const auto role = message.find("role");
   const bool known = role != message.end() && role->is_string() &&
                      std::ranges::find(kRoles, role->get<std::string>()) != std::end(kRoles);
@@ -79,7 +67,10 @@ ApiResult<OrderedJson> read_message(const OrderedJson& message, size_t index) {
   OrderedJson result;
   // What newer clients call "developer" is "system" to the templates.
   result["role"] = *role == "developer" ? OrderedJson("system") : *role;
-  result["content"] = LOTSE_TRY(content_text(message, where + ".content"));
+  const auto content = message.find("content");
+  const bool has_content = content != message.end() && !content->is_null();
+  result["content"] =
+      has_content ? LOTSE_TRY(read_text_parts(*content, where + ".content")) : std::string();
   for (const char* key : {"name", "tool_call_id", "reasoning_content"}) {
     if (message.contains(key) && message[key].is_string()) result[key] = message[key];
   }
@@ -131,44 +122,65 @@ ApiResult<std::vector<Prompt>> read_prompts(const RequestFields& fields, const S
   return prompts;
 }
 
-ApiResult<OrderedJson> read_messages(const OrderedJson& messages) {
-  if (messages.empty()) return bad_field("messages", "expected at least one message");
+ApiResult<std::string> read_text_parts(const OrderedJson& content, const std::string& where) {
+  if (content.is_string()) return content.get<std::string>();
+  if (!content.is_array()) return bad_field(where, "expected a string or an array of text parts");
+  std::string text;
+  for (const OrderedJson& part : content) {
+    if (&part != &content.front()) text += '\n';
+    text += LOTSE_TRY(part_text(part, where));
+  }
+  return text;
+}
+
+ApiResult<OrderedJson> read_messages(const OrderedJson& messages, const std::string& field) {
+  if (messages.empty()) return bad_field(field, "expected at least one message");
   OrderedJson result = OrderedJson::array();
   for (size_t i = 0; i < messages.size(); ++i) {
-    result.push_back(LOTSE_TRY(read_message(messages[i], i)));
+    result.push_back(LOTSE_TRY(read_message(messages[i], fmt::format("{}[{}]", field, i))));
   }
   return result;
 }
 
-ApiResult<std::vector<int32_t>> encode_chat(OrderedJson messages, const RequestFields& fields,
-                                            const ServedModel& model) {
+ApiResult<ChatRendering> read_rendering(const RequestFields& fields) {
+  ChatRendering rendering;
+  rendering.continues_last = fields.boolean("continue_final_message").value_or(false);
+  rendering.begins_answer =
+      fields.boolean("add_generation_prompt").value_or(!rendering.continues_last);
+  if (rendering.continues_last && rendering.begins_answer) {
+    return bad_field("continue_final_message", "cannot be true while add_generation_prompt is");
+  }
+  if (const OrderedJson* variables = fields.find("chat_template_kwargs")) {
+    rendering.variables = *variables;
+  }
+  return rendering;
+}
+
+ApiResult<std::vector<int32_t>> encode_chat(OrderedJson messages, const ChatRendering& rendering,
+                                            const RequestFields& fields, const ServedModel& model,
+                                            const char* param) {
   if (model.chat == nullptr) {
-    return bad_field("messages", "the model \"{}\" has no chat template; use /v1/completions",
-                     model.id);
+    return bad_field(param, "the model \"{}\" has no chat template; use /v1/completions", model.id);
   }
   size_t bytes = 0;
   for (const OrderedJson& message : messages) {
     bytes += message["content"].get_ref<const std::string&>().size();
   }
-  LOTSE_TRY(check_length(bytes, &fields, model, "messages"));
-  const bool continues = fields.boolean("continue_final_message").value_or(false);
-  const bool begins = fields.boolean("add_generation_prompt").value_or(!continues);
-  if (continues && begins) {
-    return bad_field("continue_final_message", "cannot be true while add_generation_prompt is");
-  }
-  OrderedJson context;
-  if (const OrderedJson* variables = fields.find("chat_template_kwargs")) context = *variables;
-  context["add_generation_prompt"] = begins;
+  LOTSE_TRY(check_length(bytes, &fields, model, param));
+  OrderedJson context = rendering.variables;
+  context["add_generation_prompt"] = rendering.begins_answer;
   std::optional<std::string> open_end;
-  if (continues) open_end = messages.back()["content"].get<std::string>();
+  if (rendering.continues_last) open_end = messages.back()["content"].get<std::string>();
   context["messages"] = std::move(messages);
   auto tokens = model.chat->encode(model.tokenizer, context, open_end);
   if (!tokens) {
-    ApiError error = api_error(tokens.error(), "messages");
+    ApiError error = api_error(tokens.error(), param);
     error.status = 400;  // a budget of the template, too, is the request's matter
+    error.code.clear();
     error.retry_after_seconds = 0;
     return std::unexpected(std::move(error));
   }
+  LOTSE_TRY(fit_prompt(*tokens, fields, model, param));
   return *std::move(tokens);
 }
 

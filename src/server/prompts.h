@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,13 +26,24 @@ ApiResult<std::vector<Prompt>> read_prompts(const RequestFields& fields, const S
 ApiResult<std::vector<int32_t>> encode_text(const std::string& text, bool add_special,
                                             const ServedModel& model);
 
-// `messages` as templates expect them: contents are texts, arguments of past tool calls objects.
-// Errors name the message and its field.
-ApiResult<OrderedJson> read_messages(const OrderedJson& messages);
+// `messages`, or whatever the field is called, as templates expect them: contents are texts. Errors
+// name the message and its field.
+ApiResult<OrderedJson> read_messages(const OrderedJson& messages, const std::string& field);
 
-// Messages through the model's chat template, with what else the request says of the rendering.
-ApiResult<std::vector<int32_t>> encode_chat(OrderedJson messages, const RequestFields& fields,
-                                            const ServedModel& model);
+// A text, or an array of text parts, which line ends join.
+ApiResult<std::string> read_text_parts(const OrderedJson& content, const std::string& where);
+
+struct ChatRendering {
+  bool begins_answer = true;    // add_generation_prompt
+  bool continues_last = false;  // continue_final_message
+  OrderedJson variables;        // chat_template_kwargs, or null
+};
+ApiResult<ChatRendering> read_rendering(const RequestFields& fields);
+
+// Messages through the model's chat template, as a prompt that fits.
+ApiResult<std::vector<int32_t>> encode_chat(OrderedJson messages, const ChatRendering& rendering,
+                                            const RequestFields& fields, const ServedModel& model,
+                                            const char* param);
 
 // Applies truncate_prompt_tokens; an error, with both numbers, for a prompt that leaves no room for
 // an answer.

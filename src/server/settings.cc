@@ -16,6 +16,7 @@ void read_sampling(const RequestFields& fields, SamplingParams& sampling) {
     if (const auto number = fields.number(name)) value = static_cast<float>(*number);
   };
   read("temperature", sampling.temperature);
+  read("typical_p", sampling.typical_p);
   read("top_p", sampling.top_p);
   read("min_p", sampling.min_p);
   read("repetition_penalty", sampling.repetition_penalty);
@@ -65,8 +66,6 @@ ApiResult<void> read_stream(const RequestFields& fields, GenerationSettings& set
   return flag("continuous_usage_stats", settings.continuous_usage);
 }
 
-}  // namespace
-
 ApiResult<std::vector<std::string>> read_stop(const RequestFields& fields, const char* name) {
   auto stop = fields.strings(name);
   for (const std::string& text : stop) {
@@ -77,6 +76,8 @@ ApiResult<std::vector<std::string>> read_stop(const RequestFields& fields, const
   return stop;
 }
 
+}  // namespace
+
 ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const ServedModel& model) {
   GenerationSettings settings;
   settings.sampling = model.default_sampling;
@@ -86,7 +87,8 @@ ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const S
   settings.min_tokens = fields.integer("min_tokens").value_or(0);
   settings.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   settings.stop_tokens = fields.integers("stop_token_ids");
-  settings.stop = LOTSE_TRY(read_stop(fields, "stop"));
+  const char* stop = fields.find("stop_sequences") != nullptr ? "stop_sequences" : "stop";
+  settings.stop = LOTSE_TRY(read_stop(fields, stop));
   settings.include_stop = fields.boolean("include_stop_str_in_output").value_or(false);
   settings.skip_special = fields.boolean("skip_special_tokens").value_or(true);
   settings.logit_bias = LOTSE_TRY(read_bias(fields, model));

@@ -43,7 +43,4 @@ ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const S
 GenerationRequest make_request(const GenerationSettings& settings, std::vector<int32_t> prompt,
                                int64_t seed, int64_t answer);
 
-// Stop strings: not empty, and short enough to be looked for at every token.
-ApiResult<std::vector<std::string>> read_stop(const RequestFields& fields, const char* name);
-
 }  // namespace lotse

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <sstream>
 
 #include "tests/server/fakes.h"
 
@@ -477,6 +478,100 @@ TEST_F(ApiTest, CrossOriginOnlyWhereAllowed) {
   auto exchange = std::make_shared<FakeExchange>(
       HttpHead{"POST", "/v1/completions", {{"content-type", "text/plain"}}}, "{}");
   EXPECT_EQ(api->refuse(exchange->head())->status, 415);
+}
+
+// The events of a stream whose events have names.
+std::vector<OrderedJson> named_events(const std::string& body) {
+  std::vector<OrderedJson> result;
+  std::istringstream lines(body);
+  std::string name, data, empty;
+  while (std::getline(lines, name) && std::getline(lines, data) && std::getline(lines, empty)) {
+    EXPECT_TRUE(name.starts_with("event: ") && data.starts_with("data: ") && empty.empty());
+    result.push_back(OrderedJson::parse(data.substr(6)));
+    EXPECT_EQ(result.back()["type"], name.substr(7));
+  }
+  return result;
+}
+
+TEST_F(ApiTest, Messages) {
+  engine.answer = tokens("one two three");
+  engine.cached_tokens = 2;
+  OrderedJson body = {{"system", {{{"type", "text"}, {"text", "Be brief."}}}},
+                      {"messages", {{{"role", "user"}, {"content", "Count"}}}},
+                      {"max_tokens", 50},
+                      {"stop_sequences", {"thr"}}};
+  const auto whole = json("/v1/messages", body);
+  EXPECT_EQ(engine.requests[0].prompt,
+            *chat->encode(*tokenizer, {{"system", "Be brief."}, {"user", "Count"}}));
+  EXPECT_EQ(whole["content"], OrderedJson::parse(R"([{"type":"text","text":"one two "}])"));
+  EXPECT_EQ(whole["stop_reason"], "stop_sequence");
+  EXPECT_EQ(whole["stop_sequence"], "thr");
+  EXPECT_EQ(whole["usage"]["input_tokens"], engine.requests[0].prompt.size() - 2);
+  EXPECT_EQ(whole["usage"]["cache_read_input_tokens"], 2);
+
+  body["stream"] = true;
+  std::vector<std::string> types;
+  std::string text;
+  for (const auto& event : named_events(ask("/v1/messages", body)->response.body)) {
+    const std::string type = event["type"];
+    if (types.empty() || types.back() != type) types.push_back(type);
+    if (event["type"] == "content_block_delta") text += event["delta"]["text"];
+    if (event["type"] == "message_delta") EXPECT_EQ(event["usage"], whole["usage"]);
+  }
+  EXPECT_EQ(types,
+            (std::vector<std::string>{"message_start", "content_block_start", "content_block_delta",
+                                      "content_block_stop", "message_delta", "message_stop"}));
+  EXPECT_EQ(text, "one two ");
+
+  const auto error = json("/v1/messages", {{"messages", OrderedJson::array()}}, 400);
+  EXPECT_EQ(error["type"], "error");
+  EXPECT_EQ(error["error"]["type"], "invalid_request_error");
+}
+
+TEST_F(ApiTest, MessagesContinueTheAssistants) {
+  engine.answer = tokens("x");
+  json("/v1/messages",
+       {{"messages",
+         {{{"role", "user"}, {"content", "Count"}}, {{"role", "assistant"}, {"content", "one"}}}},
+        {"max_tokens", 5}});
+  EXPECT_TRUE(tokenizer->decode(engine.requests[0].prompt, false).ends_with("one"));
+}
+
+TEST_F(ApiTest, Responses) {
+  engine.answer = tokens("one two three");
+  OrderedJson body = {
+      {"input", {{{"role", "user"}, {"content", {{{"type", "input_text"}, {"text", "Count"}}}}}}},
+      {"instructions", "Be brief."},
+      {"max_output_tokens", 2}};
+  const auto whole = json("/v1/responses", body);
+  EXPECT_EQ(engine.requests[0].prompt,
+            *chat->encode(*tokenizer, {{"system", "Be brief."}, {"user", "Count"}}));
+  EXPECT_EQ(whole["object"], "response");
+  EXPECT_EQ(whole["status"], "incomplete");
+  EXPECT_EQ(whole["incomplete_details"]["reason"], "max_output_tokens");
+  EXPECT_EQ(whole["usage"]["output_tokens"], 2);
+  const std::string expected = whole["output"][0]["content"][0]["text"];
+  EXPECT_FALSE(expected.empty());
+
+  body["stream"] = true;
+  std::string text;
+  const auto events = named_events(ask("/v1/responses", body)->response.body);
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i]["sequence_number"], i);
+    if (events[i]["type"] == "response.output_text.delta") text += events[i]["delta"];
+  }
+  EXPECT_EQ(text, expected);
+  EXPECT_EQ(events.front()["type"], "response.created");
+  EXPECT_EQ(events.back()["type"], "response.incomplete");
+  auto last = events.back()["response"];
+  for (const char* part : {"usage", "status", "incomplete_details"}) {
+    EXPECT_EQ(last[part], whole[part]);
+  }
+  EXPECT_EQ(last["output"][0]["content"], whole["output"][0]["content"]);
+
+  EXPECT_EQ(
+      json("/v1/responses", {{"input", {{{"type", "function_call"}}}}}, 400)["error"]["param"],
+      "input[0].type");
 }
 
 TEST_F(ApiTest, TokenizeAndBack) {

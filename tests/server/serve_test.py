@@ -196,6 +196,17 @@ class Answers(unittest.TestCase):
         _, again = self.server.post("/v1/chat/completions", {"messages": parts, "stop": None})
         self.assertEqual(again["choices"][0]["message"]["content"], "17 + 25 = 42")
 
+    def test_other_dialects(self):
+        _, answer = self.server.post("/v1/responses", {"input": "What is 17 plus 25?"})
+        self.assertEqual(answer["output"][0]["content"][0]["text"], "17 + 25 = 42")
+        body = {**QUESTION, "max_tokens": 30}
+        _, answer = self.server.post("/v1/messages", body)
+        self.assertEqual(answer["content"], [{"type": "text", "text": "17 + 25 = 42"}])
+        body["messages"] = body["messages"] + [{"role": "assistant", "content": "17 + 25 ="}]
+        _, answer = self.server.post("/v1/messages", body)
+        self.assertEqual(answer["content"][0]["text"], " 42")
+        self.assertEqual(answer["stop_reason"], "end_turn")
+
     def test_seeds(self):
         body = {"prompt": "The", "temperature": 2, "max_tokens": 30, "n": 3}
         texts = lambda seed: [
