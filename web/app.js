@@ -22,14 +22,13 @@ async function loadModels() {
   try {
     served = await models();
     byId("model").replaceChildren(...served.map(({id}) => element("option", {value: id}, id)));
-    showModelFacts();
+    if (served.length > 0) return showModelFacts();
+    byId("model-facts").textContent = "loading…";
   } catch (error) {
-    byId("model-facts").textContent = error.status === 503 ? "loading…" : error.message;
-    if (error.status === 401) askForKey();
-    else setTimeout(loadModels, RETRY);
-    return;
+    byId("model-facts").textContent = error.message;
+    if (error.status === 401) return askForKey();
   }
-  if (served.length === 0) setTimeout(loadModels, RETRY);
+  setTimeout(loadModels, RETRY);
 }
 
 function askForKey() {

@@ -2,8 +2,15 @@
 
 export const byId = (id) => document.getElementById(id);
 
-export function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
+const SVG = "http://www.w3.org/2000/svg";
+
+export const element = (tag, attributes = {}, ...children) =>
+  filled(document.createElement(tag), attributes, children);
+
+export const svg = (tag, attributes = {}, ...children) =>
+  filled(document.createElementNS(SVG, tag), attributes, children);
+
+function filled(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children);
   return node;

@@ -4,8 +4,9 @@ import {byId} from "./dom.js";
 import {History, HISTORY_SECONDS, parseMetrics, snapshot} from "./metrics.js";
 import {Plot} from "./plots.js";
 
-const INTERVAL = 1000;  // milliseconds
-const MIN_SECONDS = 60;  // that a plot shows, however little was read
+const INTERVAL = 1000;        // milliseconds
+const ERROR_INTERVAL = 5000;  // after a failure
+const MIN_SECONDS = 60;       // that a plot shows, however little was read
 
 const LATENCIES = (name) => [{key: `${name}Median`, name: "p50"}, {key: `${name}High`, name: "p95"}];
 const PLOTS = [
@@ -38,22 +39,27 @@ export class Monitor {
 
   async #poll() {
     const begin = performance.now();
-    if (!document.hidden) await this.#read(begin / 1000);
-    setTimeout(() => this.#poll(), Math.max(0, INTERVAL - (performance.now() - begin)));
+    const isWell = document.hidden || (await this.#read(begin / 1000));
+    const interval = isWell ? INTERVAL : ERROR_INTERVAL;
+    setTimeout(() => this.#poll(), Math.max(0, interval - (performance.now() - begin)));
   }
 
+  // Whether there was an answer.
   async #read(time) {
+    let isWell = true;
     try {
       const samples = parseMetrics(await metricsText());
       this.#history.add(time, snapshot(samples));
       this.#say("Read every second; tokens/s over 3 s, latencies and cache over 30 s.");
     } catch (error) {
+      isWell = false;
       this.#history.addGap(time);
       this.#say(error.message);
     }
     const {points} = this.#history;
     const seconds = Math.min(Math.max(time - points[0].time, MIN_SECONDS), HISTORY_SECONDS);
     for (const plot of this.#plots) plot.draw(points, seconds);
+    return isWell;
   }
 
   // Only what is new is read out.

@@ -1,16 +1,8 @@
 // Line plots over the last minutes, as SVG.
-import {element} from "./dom.js";
+import {element, svg} from "./dom.js";
 
 const WIDTH = 360, HEIGHT = 180;
 const LEFT = 42, RIGHT = 352, TOP = 8, BOTTOM = 158;
-const SVG = "http://www.w3.org/2000/svg";
-
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
 
 // The least of 1, 2, 5, 10, 20, … times a power of ten that is not below a value.
 export function niceCeiling(value) {

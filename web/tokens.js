@@ -1,12 +1,16 @@
 // An answer as tokens that show how likely they and their alternatives were.
-import {byId, element} from "./dom.js";
+import {byId, element, svg} from "./dom.js";
 
 const details = new WeakMap();  // of a token's span: its entry of `logprobs.content`
 const LEVELS = [0.9, 0.5, 0.2, 0.05];  // probabilities from which a token is drawn calmer
 
 const level = (logprob) => LEVELS.filter((bound) => Math.exp(logprob) < bound).length;
-const percent = (logprob) => `${(100 * Math.exp(logprob)).toFixed(1)} %`;
 const visible = (token) => JSON.stringify(token).slice(1, -1).replaceAll(" ", "␣") || "(empty)";
+
+function percent(logprob) {
+  const value = 100 * Math.exp(logprob);
+  return value > 0 && value < 0.1 ? "< 0.1 %" : `${value.toFixed(1)} %`;
+}
 
 // Appends tokens to a node. A character whose bytes are spread over tokens stands with the last.
 export class TokenWriter {
@@ -33,11 +37,12 @@ export class TokenWriter {
 }
 
 function row(entry, isChosen) {
-  const meter = element("meter", {min: 0, max: 1, value: Math.exp(entry.logprob),
-                                  "aria-hidden": "true"});
+  const bar = svg("svg", {viewBox: "0 0 100 10", class: "bar", "aria-hidden": "true"},
+                  svg("rect", {width: 100, height: 10, class: "track"}),
+                  svg("rect", {width: 100 * Math.exp(entry.logprob), height: 10}));
   return element("tr", isChosen ? {class: "chosen"} : {},
                  element("th", {scope: "row"}, visible(entry.token)),
-                 element("td", {}, percent(entry.logprob)), element("td", {}, meter));
+                 element("td", {}, percent(entry.logprob)), element("td", {}, bar));
 }
 
 function table(entry) {

@@ -8,6 +8,7 @@
 #include "server/anthropic_format.h"
 #include "server/api_call.h"
 #include "server/json_text.h"
+#include "server/page.h"
 
 namespace lotse {
 namespace {
@@ -28,8 +29,12 @@ bool is_plain_id(std::string_view id) {
   });
 }
 
-bool allows(const Endpoint& endpoint, const std::string& method) {
-  return method == endpoint.method || (method == "HEAD" && endpoint.method == std::string("GET"));
+bool allows(std::string_view allowed, const std::string& method) {
+  return method == allowed || (method == "HEAD" && allowed == "GET");
+}
+
+ApiError not_allowed(std::string_view path, std::string_view method) {
+  return {405, fmt::format("{} takes {}", path, method), {}, "method_not_allowed"};
 }
 
 std::string timestamp() {
@@ -103,6 +108,10 @@ HttpResponse Api::preflight(const HttpHead& head) const {
 }
 
 std::optional<ApiError> Api::refusal(const HttpHead& head) const {
+  if (const PageFile* file = find_page_file(head.path)) {
+    if (allows("GET", head.method)) return std::nullopt;
+    return not_allowed(file->path, "GET");
+  }
   const Endpoint* endpoint = find_endpoint(head.path);
   const bool is_open = endpoint != nullptr && endpoint->is_open;
   if (!is_open && !options_.keys.empty() && !key_of(head)) {
@@ -112,12 +121,7 @@ std::optional<ApiError> Api::refusal(const HttpHead& head) const {
   if (endpoint == nullptr) {
     return ApiError{404, "there is no such path; GET /openapi.json lists all", {}, "not_found"};
   }
-  if (!allows(*endpoint, head.method)) {
-    return ApiError{405,
-                    fmt::format("{} takes {}", endpoint->path, endpoint->method),
-                    {},
-                    "method_not_allowed"};
-  }
+  if (!allows(endpoint->method, head.method)) return not_allowed(endpoint->path, endpoint->method);
   if (!endpoint->is_prepared) return std::nullopt;
   if (!is_json(head.header("content-type"))) {
     return ApiError{415, "expected Content-Type: application/json", {}, "unsupported_media_type"};
@@ -136,7 +140,8 @@ std::optional<HttpResponse> Api::refuse(const HttpHead& head) {
   const HttpHeaders headers = common_headers(head, call.id);
   response.headers.insert(response.headers.end(), headers.begin(), headers.end());
   if (error->status == 405) {
-    response.headers.emplace_back("Allow", find_endpoint(head.path)->method);
+    const Endpoint* endpoint = find_endpoint(head.path);
+    response.headers.emplace_back("Allow", endpoint == nullptr ? "GET" : endpoint->method);
   }
   log_call(call, {.status = error->status});
   return response;
@@ -160,6 +165,9 @@ Api::Call Api::make_call(const HttpHead& head) {
 }
 
 void Api::handle(std::shared_ptr<Exchange> exchange) {
+  if (const PageFile* file = find_page_file(exchange->head().path)) {
+    return exchange->respond(page_response(*file, exchange->head()));
+  }
   const auto call = std::make_shared<Call>(make_call(exchange->head()));
   call->exchange = exchange;
   call->headers = common_headers(exchange->head(), call->id);

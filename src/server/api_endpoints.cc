@@ -21,7 +21,8 @@ OrderedJson model_json(const ServedModel& model) {
           {"object", "model"},
           {"created", model.created},
           {"owned_by", "lotse"},
-          {"max_model_len", model.context}};
+          {"max_model_len", model.context},
+          {"device", model.device}};
 }
 
 ApiError no_such_model(const std::string& name) {

@@ -326,7 +326,8 @@ std::string Connection::head_text(const HttpResponse& response, std::optional<si
   };
   if (!response.content_type.empty()) add("Content-Type", response.content_type);
   for (const auto& [name, value] : response.headers) add(name, value);
-  if (length) add("Content-Length", std::to_string(*length));
+  const bool has_body = response.status != 204 && response.status != 304;
+  if (length && has_body) add("Content-Length", std::to_string(*length));
   if (!length && !is_http10_) add("Transfer-Encoding", "chunked");
   if (!keep_open_) add("Connection", "close");
   if (keep_open_ && is_http10_) add("Connection", "keep-alive");

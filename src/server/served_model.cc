@@ -16,7 +16,8 @@ ServedModel served_model(std::string id, ServingEngine& serving) {
           engine.config().vocabulary,
           engine.default_sampling(),
           std::time(nullptr),
-          longest_token(tokenizer)};
+          longest_token(tokenizer),
+          std::string(engine.device().name())};
 }
 
 int64_t longest_token(const Tokenizer& tokenizer) {

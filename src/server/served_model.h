@@ -20,6 +20,7 @@ struct ServedModel {
   SamplingParams default_sampling;
   int64_t created;          // Unix time
   int64_t max_token_bytes;  // of the longest token's text
+  std::string device = {};  // that it runs on
 };
 
 // Of an engine that has a tokenizer.

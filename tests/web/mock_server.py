@@ -147,8 +147,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def is_refused(self):
         if self.mock.key and self.headers.get("Authorization") != f"Bearer {self.mock.key}":
             self.refuse(401, "this server asks for an API key")
-        elif self.mock.is_loading:
-            self.refuse(503, "the model is being loaded")
         else:
             return False
         return True
@@ -163,7 +161,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.is_refused():
             return None
         if path == "/v1/models":
-            return self.answer_json(200, {"object": "list", "data": MODELS})
+            return self.answer_json(200, {"object": "list",
+                                          "data": [] if self.mock.is_loading else MODELS})
         if path == "/metrics":
             return self.answer(200, "text/plain; version=0.0.4", self.mock.metrics().encode())
         return self.refuse(404, "not found")

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The page in headless Chromium, against a server with canned answers (mock_server.py).
+"""The page in headless Chromium, against a server with canned answers (mock_server.py), and as
+`lotse serve` has it.
 
-page_test.py [--screenshots FOLDER] [unittest's arguments]
+page_test.py LOTSE MODEL [--screenshots FOLDER] [unittest's arguments]
 
 Without Chromium it says so and ends with exit code 77.
 """
 
 import json
 import pathlib
+import re
+import subprocess
 import sys
 import time
 import unittest
@@ -22,6 +25,9 @@ if "--screenshots" in sys.argv:
     SHOTS = pathlib.Path(sys.argv[at + 1])
     SHOTS.mkdir(parents=True, exist_ok=True)
     del sys.argv[at:at + 2]
+
+LOTSE, MODEL = sys.argv[1:3]
+del sys.argv[1:3]
 
 ANSWER = "document.querySelector('article.assistant:last-child')"
 DONE = f"{ANSWER}?.ariaBusy === 'false'"
@@ -38,7 +44,9 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-class PageTest(unittest.TestCase):
+class BrowserTest(unittest.TestCase):
+    """Tests of a page at `url`."""
+
     @classmethod
     def setUpClass(cls):
         cls.browser = chromium.Chromium(BROWSER)
@@ -47,14 +55,10 @@ class PageTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.browser.close()
 
-    def setUp(self):
-        self.mock = Mock()
-        self.addCleanup(self.mock.close)
-
     def page(self, ready="document.querySelector('#model').value", **options):
         page = chromium.Page(self.browser, **options)
         self.addCleanup(page.close)
-        page.open(self.mock.url)
+        page.open(self.url)
         if ready:
             page.wait_for(ready)
         return page
@@ -74,12 +78,19 @@ class PageTest(unittest.TestCase):
     def assert_clean(self, page, but=None):
         complaints = [text for text in page.complaints() if not (but and but in text)]
         self.assertEqual(complaints, [])
-        own = (self.mock.url, "data:", "about:")
+        own = (self.url, "data:", "about:")
         self.assertEqual([url for url in page.requests() if not url.startswith(own)], [])
 
     def shot(self, page, name):
         if SHOTS:
             page.screenshot(SHOTS / f"{name}.png")
+
+
+class PageTest(BrowserTest):
+    def setUp(self):
+        self.mock = Mock()
+        self.addCleanup(self.mock.close)
+        self.url = self.mock.url
 
     def test_parsers(self):
         page = self.page()
@@ -295,7 +306,7 @@ class PageTest(unittest.TestCase):
         page.click("#theme")
         dark = page.evaluate(ground)
         self.assertNotEqual(dark, light)
-        page.open(self.mock.url)
+        page.open(self.url)
         self.assertEqual(page.evaluate(ground), dark)
         page.prefer("dark")
         page.click("#theme")
@@ -350,6 +361,51 @@ class PageTest(unittest.TestCase):
             .filter((node) => node.offsetParent && node.getBoundingClientRect().right > {width} + 0.5)
             .map((node) => node.outerHTML)""")
         self.assertEqual(beyond, [])
+
+
+class ServedTest(BrowserTest):
+    """The page and the server together."""
+
+    def setUp(self):
+        self.process = subprocess.Popen([LOTSE, "serve", MODEL, "--port", "0", "--threads", "1"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(self.process.stdout.close)
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.terminate)
+        announced = re.search(r" on (http://\S+):", self.process.stdout.readline())
+        self.url = announced[1] + "/"
+
+    def test_chat_and_plots(self):
+        page = self.page()
+        facts = page.evaluate("document.querySelector('#model-facts').textContent")
+        self.assertRegex(facts, r"^cpu · [\d,]+ tokens$")
+        page.click("input[name=logprobs]")
+        plain = self.answer(page, "What is 17 plus 25?")
+        self.assertIn("42", plain)
+        self.assertGreater(page.evaluate("document.querySelectorAll('.token').length"), 1)
+        page.click(".token")
+        self.assertIn("%", page.evaluate("document.querySelector('#token').innerText"))
+        self.assertRegex(page.evaluate(f"{ANSWER}.querySelector('.facts').textContent"),
+                         r"\d+ prompt tokens.* · \d+ answer tokens")
+        self.shot(page, "served-chat")
+        page.click("nav a[href='#plots']")
+        page.wait_for("document.querySelector('figure svg[role=img]').ariaLabel")
+        labels = page.evaluate("[...document.querySelectorAll('figure svg[role=img]')]"
+                               ".map((node) => node.ariaLabel)")
+        self.assertRegex(labels[0], "^Requests: running 0, waiting 0")
+        self.assertRegex(labels[2], r"^KV cache in use: used [\d.]+ %")
+        self.assert_clean(page)
+
+    def test_json_schema_is_followed_or_refused(self):
+        page = self.page()
+        page.click("input[name=use_schema]")
+        text = self.answer(page, "What is 17 plus 25?")
+        error = page.evaluate(f"{ANSWER}.querySelector('.error')?.textContent")
+        if error is None:
+            json.loads(text)
+        else:
+            self.assertIn("response_format", error)
+        self.assert_clean(page, but="status of 400")
 
 
 if __name__ == "__main__":
