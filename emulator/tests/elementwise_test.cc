@@ -96,6 +96,34 @@ TEST_F(Elementwise, IntegersBecomeFloatsWhereTheFunctionIsOfReals) {
   expect_values(y, [&](const Shape& at) { return std::exp(x.at(at)); }, 4);
 }
 
+TEST_F(Elementwise, RoundsTiesToEven) {
+  const std::vector<double> values = {-2.5, -1.5, -0.75, -0.5, -0.25, 0.5,     1.5,
+                                      2.5,  2.75, 126.5, 127,  -128,  -7.4375, 0};
+  const std::vector<double> whole = {-2, -2, -1, 0, 0, 0, 2, 2, 3, 126, 127, -128, -7, 0};
+  const Shape dims = {static_cast<int64_t>(values.size())};
+  for (const aclDataType dtype : {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE}) {
+    const Tensor x(dtype, dims, values);
+    const Tensor y = Tensor::output(dtype, dims);
+    RUN(aclnnRound, x, y);
+    EXPECT_EQ(y.fetch(), whole);
+    for (const double value : y.fetch()) EXPECT_FALSE(value == 0 && std::signbit(value));
+    RUN(aclnnInplaceRound, x);
+    EXPECT_EQ(x.fetch(), whole);
+  }
+  const Tensor large(ACL_INT64, {1}, {9007199254740991.0});
+  RUN(aclnnInplaceRound, large);
+  EXPECT_THAT(large.fetch(), testing::ElementsAre(9007199254740991.0));
+  const Tensor bytes = Tensor::output(ACL_INT8, {3});
+  EXPECT_REFUSED(161002, "argument self", aclnnRound, bytes, bytes);
+}
+
+TEST_F(Elementwise, RoundsScatteredTensors) {
+  const Tensor x = Tensor::random(ACL_FLOAT, {5, 37}, 3, true, -200, 200);
+  const Tensor y = Tensor::output(ACL_FLOAT, {5, 37});
+  RUN(aclnnRound, x, y);
+  expect_values(y, [&](const Shape& at) { return std::nearbyint(x.at(at)); }, 0);
+}
+
 TEST_F(Elementwise, GeluV2HasBothForms) {
   const Tensor x = Tensor::random(ACL_FLOAT, {4, 33}, 5);
   const Tensor y = Tensor::output(ACL_FLOAT, {4, 33});

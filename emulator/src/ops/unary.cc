@@ -38,6 +38,21 @@ void floating_inplace(Op& op, const aclTensor* self, F f) {
   elementwise<false>(op, x, x, f, arithmetic_of({x.dtype()}));
 }
 
+// To the nearest whole number, ties to even; never -0.
+void to_whole(Op& op, const Tensor& x, const Tensor& y) {
+  op.require(soc().dtypes.contains(ACL_BF16), "{} has no such operator", soc().name);
+  const auto whole = [](auto v) {
+    if constexpr (std::is_integral_v<decltype(v)>) {
+      return v;
+    } else {
+      return std::nearbyint(v) + 0;
+    }
+  };
+  elementwise<true>(op, x, y, whole, arithmetic_of({x.dtype()}));
+}
+
+constexpr DtypeSet kRounded = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_DOUBLE, ACL_INT32, ACL_INT64};
+
 constexpr auto kExp = [](auto x) { return std::exp(x); };
 constexpr auto kSin = [](auto x) { return std::sin(x); };
 constexpr auto kCos = [](auto x) { return std::cos(x); };
@@ -91,6 +106,15 @@ UNARY(aclnnHardswish, activation, x * std::fmin(std::fmax(x / 6 + decltype(x)(0.
 UNARY_INPLACE(aclnnInplaceExp, kExp)
 UNARY_INPLACE(aclnnInplaceSin, kSin)
 UNARY_INPLACE(aclnnInplaceCos, kCos)
+
+ACLNN(aclnnRound, const aclTensor* self, aclTensor* out) {
+  const Tensor x = op.in("self", self, kRounded);
+  to_whole(op, x, op.out("out", out, {x.dtype()}));
+} ACLNN_END
+ACLNN(aclnnInplaceRound, const aclTensor* selfRef) {
+  const Tensor x = op.in_out("selfRef", selfRef, kRounded);
+  to_whole(op, x, x);
+} ACLNN_END
 
 ACLNN(aclnnGeluV2, const aclTensor* x, int64_t approximate, aclTensor* y) {
   op.require(approximate == 0 || approximate == 1,

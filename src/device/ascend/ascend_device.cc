@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "device/ascend/exact.h"
 #include "device/ascend/executable.h"
 
 namespace lotse {
@@ -32,7 +33,9 @@ class AscendDevice final : public Device {
         group_(group) {}
 
   std::string_view name() const override { return name_; }
-  std::string description() const override { return describe(info_); }
+  std::string description() const override {
+    return describe(info_) + (asks_exact() ? "; activations in FP32" : "");
+  }
   bool is_emulated() const override { return !info_.emulator.empty(); }
   int64_t available_bytes() const override { return info_.free_bytes; }
   int64_t block_tokens() const override { return 128; }  // what paged attention takes at least

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/checked.h"
+#include "device/ascend/exact.h"
 #include "device/ascend/moe.h"
 
 namespace lotse::ascend {
@@ -44,6 +45,7 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(
     const ExecutionLimits& limits) {
   std::unique_ptr<AscendExecutable> executable(
       new AscendExecutable(std::move(queue), std::move(communicator), chip, program, limits));
+  executable->context_.exact = LOTSE_TRY(wants_exact(chip));
   LOTSE_TRY(executable->check_rules(weights, chip));
   LOTSE_TRY(executable->prepare_weights(weights, chip));
   const Quantising quantising =
@@ -54,8 +56,10 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(
   return executable;
 }
 
-// fp32 where every linear is fp32, fp16 where linears are fp16 or the device has nothing else.
+// fp32 where every linear is fp32 or the mode is exact, fp16 where linears are fp16 or the device
+// has nothing else.
 AclType AscendExecutable::activation_type(const std::vector<Weight>& weights) const {
+  if (context_.exact) return AclType::f32;
   bool is_all_f32 = true;
   bool has_f16 = false;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -74,14 +78,14 @@ Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
   activations_ = activation_type(weights);
   if (activations_ != AclType::f32) context_.half = activations_;
   cached_ = limits_.cache_type == DType::f32 ? AclType::f32 : context_.half;
-  const std::vector<Support> answers =
-      LOTSE_TRY(check_program(program_, weights, activations_, cached_, limits_.max_context, chip));
+  const std::vector<Support> answers = LOTSE_TRY(check_program(
+      program_, weights, activations_, cached_, limits_.max_context, chip, context_.exact));
   is_fused_.resize(program_.cache_layers.size());
   is_grouped_.resize(program_.weights.size());
   for (size_t i = 0; i < answers.size(); ++i) {
     const bool is_native = answers[i].status == Support::Status::native;
     if (const auto* moe = std::get_if<Moe>(&program_.ops[i].operation)) {
-      is_grouped_[at(moe->gate_up)] = is_native;
+      is_grouped_[at(moe->gate_up)] = is_native && !context_.exact;
     }
     if (const auto* attention = std::get_if<Attention>(&program_.ops[i].operation)) {
       is_fused_[at(attention->cache_layer)] = is_native && activations_ == cached_;
@@ -92,14 +96,16 @@ Result<void> AscendExecutable::check_rules(const std::vector<Weight>& weights,
 
 Result<void> AscendExecutable::prepare_weights(const std::vector<Weight>& weights,
                                                const ChipProfile& chip) {
-  const Preparation preparation{context_.half, prefers_fractal_nz(has_matmul(chip, "bf16"))};
+  const Preparation preparation{context_.half, prefers_fractal_nz(has_matmul(chip, "bf16")),
+                                context_.exact};
   const std::vector<bool> is_router = find_routers(program_);
   for (size_t i = 0; i < weights.size(); ++i) {
     const WeightDecl& decl = program_.weights[i];
-    weights_.push_back(
-        LOTSE_TRY(!is_matrix(decl) ? prepare_vector(*queue_, decl, weights[i], activations_)
-                  : is_router[i]   ? prepare_wide(*queue_, decl, weights[i])
-                                   : prepare_weight(*queue_, decl, weights[i], preparation)));
+    weights_.push_back(LOTSE_TRY(!is_matrix(decl)
+                                     ? prepare_vector(*queue_, decl, weights[i], activations_)
+                                 : is_router[i] && !context_.exact
+                                     ? prepare_wide(*queue_, decl, weights[i])
+                                     : prepare_weight(*queue_, decl, weights[i], preparation)));
   }
   return {};
 }
@@ -426,9 +432,7 @@ Result<void> AscendExecutable::show(const Op& op, const Batch& batch) {
 
 Result<void> AscendExecutable::execute(const Embed& op, const Batch& batch) {
   const Segment& table = weight(op.table).segments.front();
-  const AclType type = table.format == WeightFormat::f32   ? AclType::f32
-                       : table.format == WeightFormat::f16 ? AclType::f16
-                                                           : AclType::bf16;
+  const AclType type = table.type();
   const View out = value(op.out, batch);
   const View all = View::dense(table.data.data(), type, {table.rows, table.columns});
   const View rows =

@@ -152,6 +152,12 @@ struct Library {
   Operator<T, S> inplace_muls{symbols, "aclnnInplaceMuls"};
   Operator<T, T> inplace_mul{symbols, "aclnnInplaceMul"};
   Operator<T, T> inplace_div{symbols, "aclnnInplaceDiv"};
+  Operator<T, T> abs{symbols, "aclnnAbs"};
+  Operator<T, T> round{symbols, "aclnnRound"};
+  Operator<T, S> inplace_fill{symbols, "aclnnInplaceFillScalar"};
+  Operator<T, S, T> clamp_min{symbols, "aclnnClampMin"};
+  Operator<T, T, T> mul{symbols, "aclnnMul"};
+  Operator<T, T, T> div{symbols, "aclnnDiv"};
   Operator<T, T> tanh{symbols, "aclnnTanh"};
   Operator<T, T> inplace_copy{symbols, "aclnnInplaceCopy"};
   Operator<T, AclType, T> cast{symbols, "aclnnCast"};

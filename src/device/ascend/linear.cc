@@ -2,19 +2,11 @@
 
 #include <algorithm>
 
+#include "device/ascend/exact.h"
 #include "device/ascend/fractal.h"
 
 namespace lotse::ascend {
 namespace {
-
-bool is_dense(const View& view) {
-  int64_t expected = 1;
-  for (size_t i = view.shape.size(); i-- > 0;) {
-    if (view.shape[i] != 1 && view.strides[i] != expected) return false;
-    expected *= view.shape[i];
-  }
-  return true;
-}
 
 bool is_quantised(WeightFormat format) {
   return format == WeightFormat::w8a8 || format == WeightFormat::w4a16;
@@ -22,7 +14,7 @@ bool is_quantised(WeightFormat format) {
 
 // Rows [first, first + rows) of a row-major segment, or all of one in FRACTAL_NZ, as stored.
 View stored_rows(const Segment& weight, int64_t first, int64_t rows) {
-  const AclType type = stored_type(weight.format);
+  const AclType type = weight.type();
   if (!weight.is_fractal()) {
     return View::dense(weight.data.data(), type, {weight.rows, weight.columns}).rows(first, rows);
   }
@@ -96,6 +88,15 @@ Result<void> into(Context& context, AclType type, const View& out, const F& mult
 
 Result<void> int8_matmul(Context& context, const Quantised& in, const Segment& weight,
                          int64_t first, int64_t rows, const View& out) {
+  if (context.exact) {
+    const View sums =
+        LOTSE_TRY(context.scratch.view(Slot::sums, AclType::i32, {in.values.shape[0], rows}));
+    LOTSE_TRY(multiply_int8(context, in, weight, first, rows, sums));
+    const View row_scales = View::dense(weight.scales.data(), AclType::f32, {weight.rows});
+    return into(context, AclType::f32, out, [&](const View& y) {
+      return dequantise(context, sums, row_scales.rows(first, rows), in.scales, y);
+    });
+  }
   return into(context, context.half, out,
               [&](const View& y) { return multiply_int8(context, in, weight, first, rows, y); });
 }
@@ -125,8 +126,18 @@ Result<void> add_bias(Context& context, const PreparedWeight* bias, const View& 
 
 }  // namespace
 
+bool is_dense(const View& view) {
+  int64_t expected = 1;
+  for (size_t i = view.shape.size(); i-- > 0;) {
+    if (view.shape[i] != 1 && view.strides[i] != expected) return false;
+    expected *= view.shape[i];
+  }
+  return true;
+}
+
 AclType result_type(const Context& context, const Segment& weight) {
-  return is_quantised(weight.format) ? context.half : stored_type(weight.format);
+  const AclType type = weight.type();
+  return type == AclType::i8 || type == AclType::i4 ? context.half : type;
 }
 
 Result<void> copy(Context& context, const View& in, const View& out) {
@@ -156,14 +167,16 @@ Result<void> matmul(Context& context, const View& in, const Segment& weight, int
     return int8_matmul(context, quantised, weight, first, rows, out);
   }
   const AclType type = result_type(context, weight);
-  const View x = LOTSE_TRY(converted(context, in, type, Slot::cast_in));
+  const View x = LOTSE_TRY(weight.is_wide ? narrowed(context, in, weight.format)
+                                          : converted(context, in, type, Slot::cast_in));
   return into(context, type, out, [&](const View& y) {
-    return weight.format == WeightFormat::w4a16 ? int4_matmul(context, x, weight, first, rows, y)
-                                                : plain_matmul(context, x, weight, first, rows, y);
+    return weight.type() == AclType::i4 ? int4_matmul(context, x, weight, first, rows, y)
+                                        : plain_matmul(context, x, weight, first, rows, y);
   });
 }
 
 Result<Quantised> quantise(Context& context, const View& in) {
+  if (context.exact) return quantise_exactly(context, in);
   Queue& queue = context.queue;
   const View x = LOTSE_TRY(converted(context, in, context.half, Slot::cast_in));
   Quantised out;

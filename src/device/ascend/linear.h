@@ -13,6 +13,7 @@ struct Context {
   Scratch& scratch;
   AclType half;
   int8_t cube_math;
+  bool exact = false;  // whether the arithmetic is that of exact.h
 };
 
 // out = in, converted where the types differ; either may be strided.
@@ -29,6 +30,9 @@ struct Quantised {
   View values;  // i8 [tokens, columns]
   View scales;  // f32 [tokens]
 };
+
+// All of it is in memory, without gaps.
+bool is_dense(const View& view);
 
 // Quantises each row by itself, into working memory that the next call uses again.
 Result<Quantised> quantise(Context& context, const View& in);

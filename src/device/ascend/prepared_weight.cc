@@ -155,7 +155,8 @@ bool takes_fractal(const Library& library, const WeightDecl& decl, const Segment
 }
 
 Result<Segment> make_row_major(const Queue& queue, std::span<const WeightPart> parts,
-                               Segment segment, AclType half) {
+                               Segment segment, const Preparation& preparation) {
+  const AclType half = preparation.half;
   if (segment.format == WeightFormat::w4a16) {
     const int64_t groups = segment.columns / segment.group;
     segment.data = LOTSE_TRY(queue.upload(transposed_int4(parts, segment), "weights"));
@@ -166,7 +167,8 @@ Result<Segment> make_row_major(const Queue& queue, std::span<const WeightPart> p
   segment.data = LOTSE_TRY(upload_data(queue, parts));
   if (segment.format == WeightFormat::w8a8) {
     // Grouped products with BF16 results take BF16 scales.
-    if (segment.experts > 1 && half == AclType::bf16) segment.scale_type = half;
+    const bool is_grouped = segment.experts > 1 && !preparation.exact;
+    if (is_grouped && half == AclType::bf16) segment.scale_type = half;
     segment.scales =
         LOTSE_TRY(queue.upload(encode(row_scales(parts), segment.scale_type), "scales of weights"));
   }
@@ -226,24 +228,17 @@ Result<std::vector<Segment>> make_fractal(Queue& queue, std::span<const WeightPa
   return segments;
 }
 
-Result<std::vector<Segment>> make_segments(Queue& queue, const WeightDecl& decl,
-                                           std::span<const WeightPart> parts,
-                                           const Preparation& preparation) {
-  Segment whole;
-  whole.format = parts.front().format;
-  whole.columns = parts.front().columns;
-  whole.group = parts.front().group;
-  whole.experts = decl.experts;
-  for (const WeightPart& part : parts) whole.rows += part.rows;
-  LOTSE_TRY(check_format(decl, whole, preparation.half));
-  if (preparation.fractal_nz && takes_fractal(queue.library(), decl, whole)) {
-    return whole.format == WeightFormat::w4a16
-               ? make_int4_fractal(queue, parts, whole, preparation.half)
-               : make_fractal(queue, parts, whole);
+// As docs/numerics.md says: each number is bf16(q · scale).
+void append_int4(const WeightPart& part, std::vector<float>& values) {
+  const auto scales = part.scales.as<float>();
+  const int64_t groups = ceil_div(part.columns, part.group);
+  for (int64_t r = 0; r < part.rows; ++r) {
+    for (int64_t k = 0; k < part.columns; ++k) {
+      const int bits = nibble(part, r, k);
+      const auto number = static_cast<float>(bits >= 8 ? bits - 16 : bits);
+      values.push_back(round_to_bf16(number * scales[at(r * groups + k / part.group)]));
+    }
   }
-  std::vector<Segment> segments;
-  segments.push_back(LOTSE_TRY(make_row_major(queue, parts, std::move(whole), preparation.half)));
-  return segments;
 }
 
 Result<void> append_widened(const WeightDecl& decl, const WeightPart& part,
@@ -258,12 +253,59 @@ Result<void> append_widened(const WeightDecl& decl, const WeightPart& part,
     case WeightFormat::bf16:
       for (const uint16_t bits : part.data.as<uint16_t>()) values.push_back(bf16_to_float(bits));
       return {};
-    default:
-      return fail(ErrorCode::unsupported,
-                  "{}: a router in {}; Ascend devices take routers of floats, which `lotse port` "
-                  "leaves",
-                  decl.sources.front(), name(part.format));
+    case WeightFormat::w4a16:
+      append_int4(part, values);
+      return {};
+    case WeightFormat::w8a8:
+    case WeightFormat::w4a8:
+      break;
   }
+  return fail(ErrorCode::unsupported,
+              "{}: {} weights are not widened to FP32 on Ascend devices; `lotse port` to w8a8, or "
+              "leave them as floats",
+              decl.sources.front(), name(part.format));
+}
+
+// A part at a time, so that the host holds no second copy of a whole matrix.
+Result<Segment> make_wide(const Queue& queue, const WeightDecl& decl,
+                          std::span<const WeightPart> parts, Segment segment) {
+  segment.is_wide = true;
+  segment.data = LOTSE_TRY(
+      queue.allocate(bytes_of(AclType::f32, segment.rows * segment.columns), "weights in FP32"));
+  std::byte* to = segment.data.data();
+  for (const WeightPart& part : parts) {
+    std::vector<float> values;
+    LOTSE_TRY(append_widened(decl, part, values));
+    LOTSE_TRY(queue.copy_in(to, std::as_bytes(std::span(values))));
+    LOTSE_TRY(queue.synchronise());
+    to += bytes_of(AclType::f32, std::ssize(values));
+  }
+  return segment;
+}
+
+Result<std::vector<Segment>> make_segments(Queue& queue, const WeightDecl& decl,
+                                           std::span<const WeightPart> parts,
+                                           const Preparation& preparation) {
+  Segment whole;
+  whole.format = parts.front().format;
+  whole.columns = parts.front().columns;
+  whole.group = parts.front().group;
+  whole.experts = decl.experts;
+  for (const WeightPart& part : parts) whole.rows += part.rows;
+  if (preparation.exact && whole.format != WeightFormat::w8a8) {
+    std::vector<Segment> segments;
+    segments.push_back(LOTSE_TRY(make_wide(queue, decl, parts, std::move(whole))));
+    return segments;
+  }
+  LOTSE_TRY(check_format(decl, whole, preparation.half));
+  if (preparation.fractal_nz && takes_fractal(queue.library(), decl, whole)) {
+    return whole.format == WeightFormat::w4a16
+               ? make_int4_fractal(queue, parts, whole, preparation.half)
+               : make_fractal(queue, parts, whole);
+  }
+  std::vector<Segment> segments;
+  segments.push_back(LOTSE_TRY(make_row_major(queue, parts, std::move(whole), preparation)));
+  return segments;
 }
 
 }  // namespace
@@ -273,6 +315,8 @@ int64_t PreparedWeight::bytes() const {
   for (const Segment& segment : segments) total += segment.data.size() + segment.scales.size();
   return total;
 }
+
+AclType Segment::type() const { return is_wide ? AclType::f32 : stored_type(format); }
 
 AclType stored_type(WeightFormat format) {
   switch (format) {

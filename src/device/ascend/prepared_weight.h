@@ -12,6 +12,7 @@ namespace lotse::ascend {
 
 // Rows of a matrix in one format.
 //   f32, f16, bf16: data [rows, columns] of that type.
+//   widened: data f32 [rows, columns], the numbers of what was f16, bf16 or w4a16.
 //   w8a8: data i8 [rows, columns], scales [rows] of `scale_type`.
 //   w4a16: data i4 [columns, rows], scales of the device's half type [columns / group, rows]; of
 //   experts both so for each expert, one after another.
@@ -26,7 +27,9 @@ struct Segment {
   Buffer scales;
   int64_t experts = 1;  // whose rows follow each other
   AclType scale_type = AclType::f32;
+  bool is_wide = false;  // widened: `format` still names the arithmetic
 
+  AclType type() const;  // of the data
   bool is_fractal() const { return !storage.empty(); }
 };
 
@@ -40,13 +43,14 @@ struct PreparedWeight {
   int64_t bytes() const;
 };
 
-// The type of a segment's data.
+// The type of numbers in that format, as they are stored.
 AclType stored_type(WeightFormat format);
 
 // How weights are prepared on a device.
 struct Preparation {
-  AclType half;     // the type that int4 weights are computed with
-  bool fractal_nz;  // whether the device has FRACTAL_NZ
+  AclType half;        // the type that int4 weights are computed with
+  bool fractal_nz;     // whether the device has FRACTAL_NZ
+  bool exact = false;  // whether all but INT8 is widened to FP32
 };
 
 // Whether weights go into FRACTAL_NZ: on chips with BF16 (aclnnNpuFormatCast is for those), unless

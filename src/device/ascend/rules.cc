@@ -13,16 +13,23 @@ const char* name_of(AclType type) {
   return type == AclType::f32 ? "f32" : type == AclType::f16 ? "f16" : "bf16";
 }
 
+// What the products of a weight take it for: exact ones of matrices and experts are in FP32, or
+// have INT32 sums, which take as many rows.
+std::string format_of(const WeightDecl& decl, const WeightPart& part, bool exact) {
+  const bool is_multiplied = decl.role == WeightRole::matrix || decl.role == WeightRole::experts;
+  const bool is_f32 = decl.role == WeightRole::vector || (is_multiplied && exact);
+  return is_f32 ? "f32" : std::string(lotse::name(part.format));
+}
+
 Storage storage_of(const Program& program, const std::vector<Weight>& weights, AclType activations,
-                   AclType cached) {
+                   AclType cached, bool exact) {
   Storage storage;
   storage.activation = name_of(activations);
   storage.kv = name_of(cached);
   for (size_t i = 0; i < weights.size(); ++i) {
-    const bool is_vector = program.weights[i].role == WeightRole::vector;
     const WeightPart& part = weights[i].parts.front();
-    storage.weights.push_back({is_vector ? "f32" : std::string(lotse::name(part.format)),
-                               part.group, static_cast<double>(stored_bytes(weights[i]))});
+    storage.weights.push_back({format_of(program.weights[i], part, exact), part.group,
+                               static_cast<double>(stored_bytes(weights[i]))});
   }
   return storage;
 }
@@ -51,8 +58,8 @@ Result<ChipProfile> profile_of(const std::string& soc) {
 Result<std::vector<Support>> check_program(const Program& program,
                                            const std::vector<Weight>& weights, AclType activations,
                                            AclType cached, int64_t max_context,
-                                           const ChipProfile& chip) {
-  const Storage storage = storage_of(program, weights, activations, cached);
+                                           const ChipProfile& chip, bool exact) {
+  const Storage storage = storage_of(program, weights, activations, cached, exact);
   std::vector<Support> answers;
   for (Op op : program.ops) {
     drop_idle_windows(op, max_context);

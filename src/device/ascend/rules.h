@@ -15,11 +15,12 @@ namespace lotse::ascend {
 Result<ChipProfile> profile_of(const std::string& soc);
 
 // The rule's answer for each of program.ops, `native` or `composed`. A window that no sequence of
-// `max_context` outgrows counts as none. Error: unsupported names the first operator that is
-// missing or whose weights must be ported first, with the reason and what to do.
+// `max_context` outgrows counts as none; `exact` asks for products of FP32. Error: unsupported
+// names the first operator that is missing or whose weights must be ported first, with the reason
+// and what to do.
 Result<std::vector<Support>> check_program(const Program& program,
                                            const std::vector<Weight>& weights, AclType activations,
                                            AclType cached, int64_t max_context,
-                                           const ChipProfile& chip);
+                                           const ChipProfile& chip, bool exact);
 
 }  // namespace lotse::ascend

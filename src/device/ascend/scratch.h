@@ -30,6 +30,11 @@ enum class Slot : uint8_t {
   routed,
   expert_hidden,
   expert_out,
+  exact_rows,
+  exact_largest,
+  exact_index,
+  exact_most,
+  exact_inverse,
   count,
 };
 

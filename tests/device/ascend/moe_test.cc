@@ -1,6 +1,7 @@
 // Mixtures of experts by grouped products, in every weight format, against the reference device.
 #include "device/ascend/ascend_device.h"
 #include "device/reference/reference_device.h"
+#include "tests/device/ascend/exact_mode.h"
 #include "tests/device/program_under_test.h"
 #include "tests/golden/golden.h"
 
@@ -81,20 +82,31 @@ std::vector<Weight> moe_weights(const Program& program, const MoeCase& c) {
 
 class AscendMoe : public testing::TestWithParam<MoeCase> {};
 
+std::vector<std::vector<float>> run_moe(Device& device, const MoeCase& c) {
+  const Program program = moe_program(c);
+  ExecutionLimits limits = limits_of(DType::bf16);
+  limits.max_outputs = limits.max_tokens;
+  const auto executable = device.load(program, moe_weights(program, c), limits);
+  EXPECT_TRUE(executable) << executable.error().message;
+  return run_all(**executable, random_prompts(7), 64);
+}
+
 TEST_P(AscendMoe, MatchesTheReferenceDevice) {
-  const Program program = moe_program(GetParam());
-  const auto run = [&](Device& device) {
-    ExecutionLimits limits = limits_of(DType::bf16);
-    limits.max_outputs = limits.max_tokens;
-    const auto executable = device.load(program, moe_weights(program, GetParam()), limits);
-    EXPECT_TRUE(executable) << executable.error().message;
-    return run_all(**executable, random_prompts(7), 64);
-  };
-  const auto expected = run(*make_reference_device());
-  const auto actual = run(*make_ascend_device(0).value());
+  const auto expected = run_moe(*make_reference_device(), GetParam());
+  const auto actual = run_moe(*make_ascend_device(0).value(), GetParam());
   const bool is_exact = GetParam().gate_up == WeightFormat::f32;
   for (size_t p = 0; p < expected.size(); ++p) {
     EXPECT_LT(relative_rms(actual[p], expected[p]), is_exact ? 1e-5 : 2e-2) << p;
+  }
+}
+
+// A few numbers may be rounded the other way between the two products.
+TEST_P(AscendMoe, MatchesTheReferenceDeviceInExactMode) {
+  const ExactMode exact;
+  const auto expected = run_moe(*make_reference_device(), GetParam());
+  const auto actual = run_moe(*make_ascend_device(0).value(), GetParam());
+  for (size_t p = 0; p < expected.size(); ++p) {
+    EXPECT_LT(relative_rms(actual[p], expected[p]), 1e-3) << p;
   }
 }
 
