@@ -12,19 +12,17 @@ constexpr const char* kPing = ": ping\n\n";
 // Shared by the sinks of all answers. Everything but its constants belongs to the I/O thread.
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  Generation(const ServedModel& model, GenerationJob job, std::unique_ptr<AnswerFormat> format,
-             std::shared_ptr<Exchange> exchange, ServerMetrics& metrics,
+  Generation(const ServedModel& served, GenerationJob wanted, std::unique_ptr<AnswerFormat> format,
+             std::shared_ptr<Exchange> exchange, ServerMetrics& counters,
              std::function<void(const GenerationSummary&)> done)
-      : model(model),
-        job(std::move(job)),
-        metrics(metrics),
+      : model(served),
+        job(std::move(wanted)),
+        metrics(counters),
         format_(std::move(format)),
         exchange_(std::move(exchange)),
         done_(std::move(done)),
-        answers_(this->job.prompts.size() * static_cast<size_t>(this->job.settings.n)) {
-    for (const Prompt& prompt : this->job.prompts) {
-      usage_.prompt_tokens += std::ssize(prompt.tokens);
-    }
+        answers_(job.prompts.size() * static_cast<size_t>(job.settings.n)) {
+    for (const Prompt& prompt : job.prompts) usage_.prompt_tokens += std::ssize(prompt.tokens);
   }
 
   const ServedModel& model;
