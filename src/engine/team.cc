@@ -269,8 +269,8 @@ Result<void> serve_as_rank(int descriptor) {
   const Json order =
       Json::parse(std::string_view(reinterpret_cast<const char*>(message.data()), message.size()));
   const Result<void> done = take_part(channel, order);
-  // A leader that is gone needs no explanation.
-  if (!done) static_cast<void>(channel.send_error(done.error()));
+  if (done) return done;
+  LOTSE_TRY(channel.send_error(done.error()));
   return done;
 }
 
