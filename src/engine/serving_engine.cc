@@ -351,10 +351,14 @@ class ThreadedServingEngine final : public ServingEngine {
     for (const auto& [id, bias] : request.logit_bias) adjusted_[at(id)] += bias;
     if (request.constraint) request.constraint->mask(adjusted_);
     if (is_early) {
-      for (const int64_t id : engine_->end_tokens()) adjusted_[at(id)] = kForbidden;
-      for (const int32_t id : request.stop_tokens) {
-        if (at(id) < adjusted_.size()) adjusted_[at(id)] = kForbidden;
-      }
+      // Neither list need keep to the vocabulary: one is a file's, the other a request's.
+      const auto forbid = [&](const auto& tokens) {
+        for (const int64_t id : tokens) {
+          if (id >= 0 && id < std::ssize(adjusted_)) adjusted_[at(id)] = kForbidden;
+        }
+      };
+      forbid(engine_->end_tokens());
+      forbid(request.stop_tokens);
     }
     return adjusted_;
   }

@@ -291,7 +291,8 @@ Result<Dfa> to_dfa(const Expression& expression, RegexMatch match, DfaBudget& bu
   const int32_t start = nfa.add();
   const int32_t accept = nfa.add();
   const auto loop = [&](int32_t state) {
-    for (const auto& [low, high] : CodePointSet::all().ranges()) {
+    const CodePointSet all = CodePointSet::all();
+    for (const auto& [low, high] : all.ranges()) {
       nfa.states[index(state)].edges.push_back({low, high, state});
     }
   };
