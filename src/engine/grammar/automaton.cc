@@ -44,13 +44,14 @@ void Automaton::clear() {
   frames_.assign(1, {-1, -1});
   frame_numbers_.clear();
   bytes_ = 0;
-  nodes_.push_back({{}, false, kDead});
+  nodes_.emplace_back();
+  nodes_[kDead].plain = kDead;
   table_.assign(classes_, kDead);
 }
 
 int32_t Automaton::start() { return intern({{network_->start(), kEmptyStack}}); }
 
-int32_t Automaton::alone(int32_t state) { return intern_closed({{state, kEmptyStack}}, false); }
+int32_t Automaton::alone(int32_t state) { return intern({{state, kEmptyStack}}); }
 
 int32_t Automaton::after(Configuration configuration) {
   const Frame frame = frames_[static_cast<size_t>(configuration.stack)];
@@ -68,56 +69,68 @@ int32_t Automaton::push(Frame frame) {
 }
 
 // Follows everything that consumes nothing. Keeps the configurations that can consume a byte.
-void Automaton::close(std::vector<Configuration>& set, bool& ends) {
-  std::vector<Configuration> found;
+void Automaton::close(const std::vector<Configuration>& from, Node& node) {
+  struct Item {
+    Configuration at;
+    int32_t cover;  // the stack of the leading configuration that this one comes from; or kNone
+  };
+  constexpr int32_t kNone = -1;
   std::unordered_set<uint64_t> seen;
-  std::vector<Configuration> work(set.rbegin(), set.rend());
+  std::vector<Item> work;
+  for (size_t i = from.size(); i-- > 0;) work.push_back({from[i], kNone});
   while (!work.empty() && seen.size() < kMaxConfigurations * 4 &&
-         found.size() < kMaxConfigurations) {
-    const Configuration c = work.back();
+         node.all.size() < kMaxConfigurations) {
+    const auto [c, cover] = work.back();
     work.pop_back();
     if (!seen.insert(pack(c.state, c.stack)).second) continue;
     if (network_->is_end(c.state)) {
       if (c.stack == kEmptyStack) {
-        ends = true;
+        node.ends = true;
       } else {
         const Frame frame = frames_[static_cast<size_t>(c.stack)];
-        work.push_back({frame.back, frame.below});
+        work.push_back({{frame.back, frame.below}, c.stack == cover ? kNone : cover});
       }
     }
-    if (!network_->bytes(c.state).empty()) found.push_back(c);
+    int32_t below = cover;
+    if (!network_->bytes(c.state).empty()) {
+      node.all.push_back(c);
+      if (cover == kNone) {
+        node.leading.push_back(c);
+        below = c.stack;
+      }
+    }
     const auto calls = network_->calls(c.state);
     for (size_t i = calls.size(); i-- > 0;) {
       const int32_t stack = calls[i].back < 0 ? c.stack : push({calls[i].back, c.stack});
-      work.push_back({calls[i].start, stack});
+      work.push_back({{calls[i].start, stack}, below});
     }
     const auto jumps = network_->jumps(c.state);
-    for (size_t i = jumps.size(); i-- > 0;) work.push_back({jumps[i], c.stack});
+    for (size_t i = jumps.size(); i-- > 0;) work.push_back({{jumps[i], c.stack}, below});
   }
-  std::ranges::sort(found);
-  set = std::move(found);
+  std::ranges::sort(node.all);
 }
 
 int32_t Automaton::intern(std::vector<Configuration> from) {
-  bool ends = false;
-  close(from, ends);
-  return intern_closed(std::move(from), ends);
+  Node node;
+  close(from, node);
+  return intern_closed(std::move(node));
 }
 
-int32_t Automaton::intern_closed(std::vector<Configuration> from, bool ends) {
-  if (from.empty() && !ends) return kDead;
-  uint64_t hash = ends ? 1 : 2;
-  for (const Configuration& c : from) hash = mix(hash, pack(c.state, c.stack));
+int32_t Automaton::intern_closed(Node node) {
+  if (node.all.empty() && !node.ends) return kDead;
+  uint64_t hash = node.ends ? 1 : 2;
+  for (const Configuration& c : node.all) hash = mix(hash, pack(c.state, c.stack));
   const auto [begin, end] = by_hash_.equal_range(hash);
   for (auto it = begin; it != end; ++it) {
-    const Node& node = nodes_[static_cast<size_t>(it->second)];
-    if (node.ends == ends && node.all == from) return it->second;
+    const Node& known = nodes_[static_cast<size_t>(it->second)];
+    if (known.ends == node.ends && known.all == node.all) return it->second;
   }
   const auto number = static_cast<int32_t>(nodes_.size());
   by_hash_.emplace(hash, number);
   bytes_ += kNodeOverhead +
-            static_cast<int64_t>(from.size() * sizeof(Configuration) + classes_ * sizeof(int32_t));
-  nodes_.push_back({std::move(from), ends});
+            static_cast<int64_t>((node.all.size() + node.leading.size()) * sizeof(Configuration) +
+                                 classes_ * sizeof(int32_t));
+  nodes_.push_back(std::move(node));
   table_.resize(table_.size() + classes_, kUnknown);
   return number;
 }
@@ -187,9 +200,10 @@ void Automaton::forget_if_full(int32_t& node) {
 }
 
 Automaton::Exported Automaton::exported(int32_t node) const {
+  const Node& source = nodes_[static_cast<size_t>(node)];
   Exported result;
-  result.ends = ends_here(node);
-  for (const Configuration& c : configurations(node)) {
+  result.ends = source.ends;
+  for (const Configuration& c : source.all) {
     std::vector<int32_t> backs;
     for (int32_t stack = c.stack; stack != kEmptyStack;) {
       const Frame& frame = frames_[static_cast<size_t>(stack)];
@@ -197,20 +211,23 @@ Automaton::Exported Automaton::exported(int32_t node) const {
       stack = frame.below;
     }
     std::ranges::reverse(backs);
-    result.configurations.push_back({c.state, std::move(backs)});
+    const bool leads = std::ranges::find(source.leading, c) != source.leading.end();
+    result.configurations.push_back({c.state, leads, std::move(backs)});
   }
   return result;
 }
 
-int32_t Automaton::imported(const Exported& node) {
-  std::vector<Configuration> set;
-  for (const auto& [state, backs] : node.configurations) {
+int32_t Automaton::imported(const Exported& exported_node) {
+  Node node;
+  node.ends = exported_node.ends;
+  for (const auto& [state, leads, backs] : exported_node.configurations) {
     int32_t stack = kEmptyStack;
     for (const int32_t back : backs) stack = push({back, stack});
-    set.push_back({state, stack});
+    node.all.push_back({state, stack});
+    if (leads) node.leading.push_back({state, stack});
   }
-  std::ranges::sort(set);
-  return intern_closed(std::move(set), node.ends);
+  std::ranges::sort(node.all);
+  return intern_closed(std::move(node));
 }
 
 }  // namespace lotse

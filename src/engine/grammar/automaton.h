@@ -47,8 +47,8 @@ class Automaton {
 
   // Before the first byte.
   int32_t start();
-  // `state` and its edges on bytes alone, with nothing to return to; ends_here() of what follows
-  // then tells that its rule ends.
+  // `state` alone, with nothing to return to; ends_here() of what follows then tells that its rule
+  // ends.
   int32_t alone(int32_t state);
   // Where a configuration goes on when its rule ends.
   int32_t after(Configuration configuration);
@@ -61,8 +61,10 @@ class Automaton {
   bool ends_here(int32_t node) const { return nodes_[static_cast<size_t>(node)].ends; }
   // Whether a byte may follow.
   bool goes_on(int32_t node) const { return !nodes_[static_cast<size_t>(node)].all.empty(); }
-  std::span<const Configuration> configurations(int32_t node) const {
-    return nodes_[static_cast<size_t>(node)].all;
+  // The configurations that decide what may come: the others follow from them by calls and jumps,
+  // so that alone() of the leading states covers them.
+  std::span<const Configuration> leading(int32_t node) const {
+    return nodes_[static_cast<size_t>(node)].leading;
   }
   // Where every character that stands in a JSON string as it is leads, the same for all of them;
   // kDead when there is no such node. May renumber the nodes.
@@ -76,7 +78,8 @@ class Automaton {
   static constexpr int32_t kUnknown = -1;
   struct Node {
     std::vector<Configuration> all;  // ascending; states with edges on bytes only
-    bool ends;
+    std::vector<Configuration> leading;
+    bool ends = false;
     int32_t plain = kUnknown;
   };
   struct Frame {
@@ -89,14 +92,19 @@ class Automaton {
   };
   // A node that outlives the tables.
   struct Exported {
-    std::vector<std::pair<int32_t, std::vector<int32_t>>> configurations;  // frames bottom up
-    bool ends;
+    struct Kept {
+      int32_t state;
+      bool leads;
+      std::vector<int32_t> backs;  // of the stack's frames, the lowest first
+    };
+    std::vector<Kept> configurations;
+    bool ends = false;
   };
 
   int32_t compute_step(int32_t node, uint8_t byte);
   int32_t intern(std::vector<Configuration> from);
-  int32_t intern_closed(std::vector<Configuration> from, bool ends);
-  void close(std::vector<Configuration>& set, bool& ends);
+  int32_t intern_closed(Node node);
+  void close(const std::vector<Configuration>& from, Node& node);
   int32_t push(Frame frame);
   void clear();
   void forget_if_full(int32_t& node);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,13 @@ class Grammar {
   // Texts longer than this are refused by every function below.
   static constexpr size_t kMaxSourceBytes = size_t{4} << 20;
 
+  // A JSON value that satisfies the schema; docs/structured-output.md has the keywords, the order
+  // of properties and the white space. Errors name the keyword and where it stands: invalid_input,
+  // unsupported (never is a keyword ignored unless it is an annotation), limit.
+  static Result<Grammar> json_schema(std::string_view schema);
+  static Result<Grammar> parsed_json_schema(const nlohmann::ordered_json& schema);
+  // Any JSON object.
+  static Grammar json_object();
   // A text that the regular expression matches as a whole.
   static Result<Grammar> regex(std::string_view pattern);
   // One of the texts.

@@ -156,8 +156,8 @@ const GrammarMasks::Mask& GrammarMasks::node_mask(int32_t& node) {
   std::vector<int32_t> states;
   Automaton::Roots held(automaton_);
   held.nodes = {node};
-  for (size_t i = 0; i < automaton_.configurations(node).size(); ++i) {
-    const Automaton::Configuration c = automaton_.configurations(node)[i];
+  for (size_t i = 0; i < automaton_.leading(node).size(); ++i) {
+    const Automaton::Configuration c = automaton_.leading(node)[i];
     states.push_back(c.state);
     held.nodes.push_back(c.stack == Automaton::kEmptyStack ? Automaton::kDead
                                                            : automaton_.after(c));
