@@ -49,7 +49,7 @@ Tensor scale(Op& op, const char* argument, const aclTensor* tensor, bool needed,
   return result;
 }
 
-struct Arguments {
+struct PrologArguments {
   const aclTensor *x, *weight_dq, *weight_uq_qr, *weight_uk, *weight_dkv_kr, *gamma_cq, *gamma_ckv,
       *sin, *cos, *index, *kv_cache, *kr_cache, *scale_x, *scale_dq, *scale_uq_qr, *scale_dkv_kr,
       *scale_ckv, *scale_kr, *smooth;
@@ -61,7 +61,7 @@ struct Arguments {
 enum WeightQuant : int64_t { kNone = 0, kSecond = 1, kAll = 2 };
 enum CacheQuant : int64_t { kPlainCache = 0, kOneScale = 1, kByColumn = 2 };
 
-void describe_weights(Op& op, MlaProlog& p, const Arguments& a, const Sizes& sizes) {
+void describe_weights(Op& op, MlaProlog& p, const PrologArguments& a, const Sizes& sizes) {
   p.x = op.in("tokenX", a.x, kBf16OrInt8);
   op.expect_rank(p.x, 2, 3);
   expect_size(op, p.x, p.x.rank() - 1, sizes.hidden);
@@ -94,7 +94,7 @@ Dims like(const Tensor& x, std::initializer_list<int64_t> last) {
   return dims;
 }
 
-void describe_caches(Op& op, MlaProlog& p, const Arguments& a, const Sizes& sizes) {
+void describe_caches(Op& op, MlaProlog& p, const PrologArguments& a, const Sizes& sizes) {
   const std::string_view mode = a.cache_mode == nullptr ? "PA_BSND" : a.cache_mode;
   const bool paged = mode == "PA_BSND" || mode == "PA_NZ";
   op.require(paged || (sizes.head.size() > 1 && (mode == "BSND" || mode == "TND")),
@@ -124,7 +124,7 @@ void describe_caches(Op& op, MlaProlog& p, const Arguments& a, const Sizes& size
 }
 
 // Which scales there must be, by the types of x, the second weight and the caches.
-void describe_scales(Op& op, MlaProlog& p, const Arguments& a, const Dims& one_scale) {
+void describe_scales(Op& op, MlaProlog& p, const PrologArguments& a, const Dims& one_scale) {
   const bool all = p.x.dtype() == ACL_INT8, second = p.weight_uq_qr.dtype() == ACL_INT8;
   const bool cached = p.kv_cache.dtype() == ACL_INT8;
   op.require(!cached || second, "{}, which goes with weightUqQr of INT8", p.kv_cache.text());
@@ -141,7 +141,7 @@ void describe_scales(Op& op, MlaProlog& p, const Arguments& a, const Dims& one_s
                    {1, p.weight_dq.size(1)});
 }
 
-void describe_queries(Op& op, MlaProlog& p, const Arguments& a) {
+void describe_queries(Op& op, MlaProlog& p, const PrologArguments& a) {
   const int64_t heads = p.heads();
   const bool quantised = p.x.dtype() == ACL_INT8 && p.kv_cache.dtype() == ACL_INT8;
   p.query = op.out("queryOut", a.query, {quantised ? ACL_INT8 : ACL_BF16});
@@ -155,7 +155,7 @@ void describe_queries(Op& op, MlaProlog& p, const Arguments& a) {
 
 double count(const Tensor& tensor) { return static_cast<double>(tensor.count()); }
 
-MlaProlog describe(Op& op, const Arguments& a, const Sizes& sizes, const Dims& one_scale) {
+MlaProlog describe(Op& op, const PrologArguments& a, const Sizes& sizes, const Dims& one_scale) {
   op.require(!soc().is_310p(), "{} does not have this operator", soc().name);
   MlaProlog p;
   describe_weights(op, p, a, sizes);

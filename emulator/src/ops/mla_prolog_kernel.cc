@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "ops/host_matrix.h"
+#include "ops/index.h"
 #include "ops/matmul_kernel.h"
 #include "ops/mla_prolog.h"
 #include "ops/quant.h"
@@ -12,8 +13,6 @@ namespace lotse::emulator {
 namespace {
 
 using Floats = std::vector<float>;
-
-size_t at(int64_t index) { return static_cast<size_t>(index); }
 
 Floats read_optional(const Tensor& tensor) {
   return tensor.present() ? read<float>(tensor.view()) : Floats();

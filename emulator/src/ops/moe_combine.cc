@@ -3,12 +3,11 @@
 #include <tuple>
 
 #include "aclnnop/moe_distribute.h"
+#include "ops/index.h"
 #include "ops/moe_distribute.h"
 
 namespace lotse::emulator {
 namespace {
-
-size_t at(int64_t index) { return static_cast<size_t>(index); }
 
 struct Combine {
   ExpertGroup g;

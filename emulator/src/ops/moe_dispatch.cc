@@ -4,13 +4,12 @@
 #include <tuple>
 
 #include "aclnnop/moe_distribute.h"
+#include "ops/index.h"
 #include "ops/moe_distribute.h"
 #include "ops/quant.h"
 
 namespace lotse::emulator {
 namespace {
-
-size_t at(int64_t index) { return static_cast<size_t>(index); }
 
 struct Dispatch {
   ExpertGroup g;

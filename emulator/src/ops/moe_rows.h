@@ -5,13 +5,12 @@
 #include <numeric>
 #include <vector>
 
+#include "ops/index.h"
 #include "ops/op.h"
 #include "ops/parallel.h"
 #include "ops/rows.h"
 
 namespace lotse::emulator {
-
-inline size_t at(int64_t index) { return static_cast<size_t>(index); }
 
 // Positions in the order of their keys; equals keep their order.
 inline std::vector<int64_t> sorted_by(const std::vector<int64_t>& keys) {
