@@ -8,7 +8,8 @@
 
 namespace lotse {
 
-Grammar::Grammar(Network network) : network_(std::make_shared<const Network>(std::move(network))) {}
+Grammar::Grammar(Network network, std::vector<std::string> ignored)
+    : ignored_(std::move(ignored)), network_(std::make_shared<const Network>(std::move(network))) {}
 
 Result<Grammar> Grammar::regex(std::string_view pattern) {
   if (pattern.size() > kMaxSourceBytes) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -21,7 +22,8 @@ class Grammar {
 
   // A JSON value that satisfies the schema; docs/structured-output.md has the keywords, the order
   // of properties and the white space. Errors name the keyword and where it stands: invalid_input,
-  // unsupported (never is a keyword ignored unless it is an annotation), limit.
+  // unsupported (never is a keyword ignored unless it is an annotation), limit. Names that JSON
+  // schema does not know are annotations, too; ignored() lists them, so that callers can tell.
   static Result<Grammar> json_schema(std::string_view schema);
   static Result<Grammar> parsed_json_schema(const nlohmann::ordered_json& schema);
   // Any JSON object.
@@ -33,10 +35,12 @@ class Grammar {
   // GBNF (llama.cpp), the EBNF of XGrammar, or the subset of Lark without imports.
   static Result<Grammar> ebnf(std::string_view grammar);
 
-  explicit Grammar(Network network);
+  explicit Grammar(Network network, std::vector<std::string> ignored = {});
   const std::shared_ptr<const Network>& network() const { return network_; }
+  const std::vector<std::string>& ignored() const { return ignored_; }
 
  private:
+  std::vector<std::string> ignored_;
   std::shared_ptr<const Network> network_;
 };
 

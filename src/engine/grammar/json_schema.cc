@@ -28,6 +28,8 @@ class SchemaCompiler {
  public:
   explicit SchemaCompiler(const Json& root) : document_(root), json_(builder_) {}
 
+  std::vector<std::string> ignored() const { return document_.ignored(); }
+
   Result<Network> compile() {
     rule_of(conjunction({{&document_.root()}}));
     while (!queue_.empty()) {
@@ -669,8 +671,9 @@ class SchemaCompiler {
 }  // namespace
 
 Result<Grammar> Grammar::parsed_json_schema(const nlohmann::ordered_json& schema) {
-  auto network = SchemaCompiler(schema).compile();
-  if (network) return Grammar(*std::move(network));
+  SchemaCompiler compiler(schema);
+  auto network = compiler.compile();
+  if (network) return Grammar(*std::move(network), compiler.ignored());
   const std::string& message = network.error().message;
   if (message.starts_with("JSON schema")) return std::unexpected(network.error());
   return fail(network.error().code, "JSON schema: {}", message);

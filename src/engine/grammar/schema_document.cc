@@ -74,6 +74,42 @@ constexpr Keyword kSupported[] = {
     {"type", Type::type},
 };
 
+// Of some version of JSON schema, and not supported.
+constexpr std::string_view kRefused[] = {"$dynamicRef",
+                                         "$recursiveRef",
+                                         "contains",
+                                         "dependencies",
+                                         "dependentRequired",
+                                         "dependentSchemas",
+                                         "disallow",
+                                         "divisibleBy",
+                                         "else",
+                                         "extends",
+                                         "if",
+                                         "maxContains",
+                                         "minContains",
+                                         "not",
+                                         "then",
+                                         "unevaluatedItems",
+                                         "unevaluatedProperties",
+                                         "uniqueItems"};
+
+// Whether one edit (a letter more, less, changed or swapped with its neighbour) makes them equal.
+bool nearly_equal(std::string_view a, std::string_view b) {
+  if (a.empty()) return false;
+  const bool letter = (a[0] >= 'a' && a[0] <= 'z') || (a[0] >= 'A' && a[0] <= 'Z');
+  if (!letter) return false;  // "_format" and the like are meant
+  if (a.size() > b.size()) std::swap(a, b);
+  if (b.size() - a.size() > 1 || a.size() < 4) return false;
+  const auto difference = std::ranges::mismatch(a, b);
+  const auto at = static_cast<size_t>(difference.in1 - a.begin());
+  if (a.size() < b.size()) return a.substr(at) == b.substr(at + 1);
+  if (at == a.size()) return true;
+  if (a.substr(at + 1) == b.substr(at + 1)) return true;
+  return at + 1 < a.size() && a[at] == b[at + 1] && a[at + 1] == b[at] &&
+         a.substr(at + 2) == b.substr(at + 2);
+}
+
 bool is_schema(const Json& v) { return v.is_object() || v.is_boolean(); }
 bool all_schemas(const Json& v) { return std::all_of(v.begin(), v.end(), is_schema); }
 bool all_texts(const Json& v) {
@@ -231,10 +267,19 @@ Result<void> SchemaDocument::check_keyword(const Json& schema, const std::string
     return problem(schema, ErrorCode::unsupported,
                    "the keyword \"{}\" is not supported beside $ref, allOf, anyOf or oneOf", name);
   }
-  return problem(schema, ErrorCode::unsupported,
-                 "the keyword \"{}\" is not supported (docs/structured-output.md lists those that "
-                 "are); remove it or say it with others",
-                 name);
+  if (std::ranges::find(kRefused, name) != std::end(kRefused)) {
+    return problem(schema, ErrorCode::unsupported,
+                   "the keyword \"{}\" is not supported (docs/structured-output.md lists those "
+                   "that are); remove it or say it with others",
+                   name);
+  }
+  for (const Keyword& known : kSupported) {
+    if (!nearly_equal(name, known.name)) continue;
+    return problem(schema, ErrorCode::invalid_input, "\"{}\" is no keyword; is \"{}\" meant?", name,
+                   known.name);
+  }
+  ignored_.insert(name);
+  return {};
 }
 
 // A nested "$id" gives references another meaning.

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "base/result.h"
 
@@ -14,6 +16,9 @@ namespace lotse {
 using SchemaJson = nlohmann::ordered_json;
 
 // Refers into the JSON that it is made from.
+//
+// Names that no version of JSON schema defines are annotations by its rules; they are noted, and
+// refused only where they look like a keyword with a slip of the pen.
 class SchemaDocument {
  public:
   explicit SchemaDocument(const SchemaJson& root) : root_(root) {}
@@ -28,6 +33,10 @@ class SchemaDocument {
   std::string place(const SchemaJson& schema) const;
   // The member of an object or null; fast for large ones, too.
   const SchemaJson* member(const SchemaJson& object, const std::string& name);
+
+  void ignore(std::string name) { ignored_.insert(std::move(name)); }
+  // What was taken for an annotation, each name once.
+  std::vector<std::string> ignored() const { return {ignored_.begin(), ignored_.end()}; }
 
   template <class... Args>
   std::unexpected<Error> problem(const SchemaJson& schema, ErrorCode code,
@@ -46,6 +55,7 @@ class SchemaDocument {
   std::unordered_map<const SchemaJson*, std::unordered_map<std::string_view, const SchemaJson*>>
       members_;
   std::unordered_map<std::string, const SchemaJson*> resolved_;
+  std::set<std::string> ignored_;
   bool identifiers_checked_ = false;
 };
 

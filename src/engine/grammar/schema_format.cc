@@ -11,10 +11,24 @@ constexpr std::string_view kAnnotationFormats[] = {"int32",  "int64",  "uint32",
                                                    "float",  "double", "password", "binary",
                                                    "number", "string", "text",     "textarea"};
 
-constexpr std::string_view kNames[] = {
-    "date",     "date-time",     "time",          "duration",     "email", "idn-email",
-    "hostname", "ipv4",          "ipv6",          "uuid",         "uri",   "iri",
-    "url",      "uri-reference", "iri-reference", "json-pointer", "byte"};
+constexpr std::string_view kNames[] = {"date",
+                                       "date-time",
+                                       "time",
+                                       "duration",
+                                       "email",
+                                       "idn-email",
+                                       "hostname",
+                                       "ipv4",
+                                       "ipv6",
+                                       "uuid",
+                                       "uri",
+                                       "iri",
+                                       "url",
+                                       "uri-reference",
+                                       "iri-reference",
+                                       "json-pointer",
+                                       "relative-json-pointer",
+                                       "byte"};
 
 // Years 1000 to 9999; the 29th of February in leap years only.
 const char* const kDate =
@@ -50,6 +64,12 @@ bool is_annotation_format(std::string_view name) {
   return std::ranges::find(kAnnotationFormats, name) != std::end(kAnnotationFormats);
 }
 
+bool is_standard_format(std::string_view name) {
+  static constexpr std::string_view kOthers[] = {"idn-hostname", "regex", "uri-template"};
+  return std::ranges::find(kNames, name) != std::end(kNames) ||
+         std::ranges::find(kOthers, name) != std::end(kOthers);
+}
+
 std::string supported_formats() {
   std::string result;
   for (const std::string_view name : kNames) {
@@ -83,6 +103,7 @@ std::optional<std::string> pattern_of_format(std::string_view name) {
     return fmt::format("([A-Za-z][A-Za-z0-9+.-]*://{}(:\\d{{1,5}})?)?{}", host_name(), uri_tail());
   }
   if (name == "json-pointer") return "(/([^~/]|~[01])*)*";
+  if (name == "relative-json-pointer") return "(0|[1-9]\\d{0,8})(#|(/([^~/]|~[01])*)*)";
   if (name == "byte") return "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?";
   return std::nullopt;
 }

@@ -282,6 +282,10 @@ Result<StringRules> string_rules(SchemaDocument& document, const SchemaView& vie
       const auto& name = format->get_ref<const std::string&>();
       if (is_annotation_format(name)) continue;
       const auto pattern = pattern_of_format(name);
+      if (!pattern && !is_standard_format(name)) {
+        document.ignore(fmt::format("format: {}", name));
+        continue;
+      }
       if (!pattern) {
         return document.problem(*node, ErrorCode::unsupported,
                                 "\"format\": \"{}\" is not supported; {} are", name,

@@ -442,12 +442,14 @@ TEST(JsonSchema, RefusalsNameTheKeywordAndThePlace) {
       {R"({"type":"array","uniqueItems":true})", "\"uniqueItems\" is not supported"},
       {R"({"contains":{}})", "\"contains\""},
       {R"({"dependentRequired":{}})", "\"dependentRequired\""},
-      {R"({"minimun":3})", "\"minimun\" is not supported"},
+      {R"({"minimun":3})", "\"minimun\" is no keyword; is \"minimum\" meant?"},
+      {R"({"requierd":[]})", "is \"required\" meant?"},
+      {R"({"maxLenth":3})", "is \"maxLength\" meant?"},
       {R"({"type":"strin"})", "\"strin\" is no type"},
       {R"({"type":3})", "\"type\" must be a type's name"},
       {R"({"minLength":-1})", "\"minLength\" must be an integer of at least 0"},
       {R"_({"pattern":"(?=a)"})_", "\"pattern\": regular expression, position 2"},
-      {R"({"format":"klingon"})", "\"format\": \"klingon\" is not supported"},
+      {R"({"format":"regex"})", "\"format\": \"regex\" is not supported"},
       {R"({"$ref":"other.json"})", "only references within"},
       {R"({"$ref":"#/nothing"})", "there is nothing at \"#/nothing\""},
       {R"({"$ref":"#"})", "leads back to itself"},
@@ -469,6 +471,14 @@ TEST(JsonSchema, RefusalsNameTheKeywordAndThePlace) {
         << grammar.error().message << "\n"
         << message;
   }
+}
+
+TEST(JsonSchema, UnknownNamesAreAnnotationsAndReported) {
+  const auto grammar = *Grammar::json_schema(
+      R"({"type":"object","properties":{"markdown":{"javaType":"x","type":"string","format":"klingon"}},"javaType":"y","order":1,
+         "_type":"?"})");
+  EXPECT_EQ(grammar.ignored(),
+            (std::vector<std::string>{"_type", "format: klingon", "javaType", "order"}));
 }
 
 TEST(JsonSchema, HostileSchemasEndInTime) {
