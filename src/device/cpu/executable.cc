@@ -9,6 +9,7 @@
 #include "device/collective/gather_columns.h"
 #include "device/cpu/attention.h"
 #include "device/cpu/parallel.h"
+#include "device/visit.h"
 
 namespace lotse::cpu {
 namespace {
@@ -170,16 +171,8 @@ Result<std::span<const float>> CpuExecutable::run(const Batch& batch) {
   check(batch);
   prepare_ropes(batch);
   for (const Op& op : program_.ops) {
-    LOTSE_TRY(std::visit(
-        [&](const auto& operation) -> Result<void> {
-          if constexpr (std::is_void_v<decltype(execute(operation, batch))>) {
-            execute(operation, batch);
-            return {};
-          } else {
-            return execute(operation, batch);
-          }
-        },
-        op.operation));
+    LOTSE_TRY(visit_operation(op.operation,
+                              [&](const auto& operation) { return execute(operation, batch); }));
     if (observer_ != nullptr) {
       const ValueId out = output_of(op.operation);
       const int64_t count = rows(out, batch) * columns(out);

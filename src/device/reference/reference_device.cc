@@ -6,6 +6,7 @@
 #include "base/float_types.h"
 #include "device/collective/gather_columns.h"
 #include "device/reference/reference_ops.h"
+#include "device/visit.h"
 
 namespace lotse {
 namespace {
@@ -30,16 +31,8 @@ class ReferenceExecutable final : public Executable {
     for (const Op& op : program_.ops) {
       const ValueId out = output_of(op.operation);
       allocate(out, batch);
-      LOTSE_TRY(std::visit(
-          [&](const auto& operation) -> Result<void> {
-            if constexpr (std::is_void_v<decltype(execute(operation, batch))>) {
-              execute(operation, batch);
-              return {};
-            } else {
-              return execute(operation, batch);
-            }
-          },
-          op.operation));
+      LOTSE_TRY(visit_operation(op.operation,
+                                [&](const auto& operation) { return execute(operation, batch); }));
       if (observer_ != nullptr) {
         LOTSE_TRY(observer_->on_value(op, values_[at(out)], rows_of(out, batch), columns_of(out)));
       }
