@@ -548,7 +548,8 @@ TEST(JsonSchema, RealTokenizersWriteValidJson) {
     const std::string text = R"({"name": "Zoë", "age": 41, "tags": ["日本", "red"]})";
     GrammarMatcher matcher(masks);
     std::string written;
-    for (const int32_t id : *(*tokenizer)->encode("x" + text, {.add_bos_eos = false})) {
+    const auto ids = (*tokenizer)->encode("x" + text, {.add_bos_eos = false});
+    for (const int32_t id : *ids) {
       written += tokens->bytes(id);
     }
     const size_t begin = written.find('{');
