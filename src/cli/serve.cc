@@ -1,5 +1,4 @@
 // lotse serve: a model behind an OpenAI-compatible API.
-#include <arpa/inet.h>
 #include <fmt/core.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,17 +28,11 @@ struct ServeOptions {
   std::string api_key_file;
   bool allow_unauthenticated = false;
   std::vector<std::string> cors_origins;
+  std::vector<std::string> allowed_hosts;
   bool vllm_metrics = false;
   bool no_prefix_cache = false;
   int64_t request_timeout = 0;  // seconds
 };
-
-bool is_loopback(const std::string& host) {
-  in_addr v4{};
-  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  in6_addr v6{};
-  return ::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
 
 // Every connection needs a descriptor.
 void raise_descriptor_limit() {
@@ -53,13 +46,17 @@ Result<ApiOptions> api_options(const ServeOptions& options) {
   ApiOptions api;
   api.version = LOTSE_VERSION;
   if (!options.api_key_file.empty()) api.keys = LOTSE_TRY(ApiKeys::load(options.api_key_file));
-  if (api.keys.empty() && !options.allow_unauthenticated && !is_loopback(options.http.host)) {
+  if (api.keys.empty() && !options.allow_unauthenticated && !is_loopback_host(options.http.host)) {
     return fail(ErrorCode::invalid_input,
                 "--host {} can be reached from other machines: give --api-key-file, or "
                 "--allow-unauthenticated if everyone there may ask",
                 options.http.host);
   }
   api.cors_origins = options.cors_origins;
+  api.allowed_hosts = options.allowed_hosts;
+  // Keys, where there are any, are the better guard; beyond this machine names cannot be known.
+  api.checks_host =
+      api.keys.empty() && (is_loopback_host(options.http.host) || !options.allowed_hosts.empty());
   api.vllm_metrics = options.vllm_metrics;
   api.request_timeout = std::chrono::seconds(options.request_timeout);
   api.log = [](const std::string& line) {
@@ -208,6 +205,8 @@ void add_network_options(CLI::App& app, ServeOptions& o) {
   app.add_option("--tls-cert", o.http.tls_certificate, "Certificate chain (PEM): serve HTTPS");
   app.add_option("--tls-key", o.http.tls_key, "Its private key (PEM)");
   app.add_option("--cors-origin", o.cors_origins, "Origin whose pages may ask; * for all");
+  app.add_option("--allowed-host", o.allowed_hosts,
+                 "Name by which a server without keys may be asked, besides localhost");
   app.add_option("--max-body-bytes", o.http.max_body_bytes, "Largest request")
       ->check(CLI::Range(int64_t{1024}, int64_t{1} << 30))
       ->capture_default_str();

@@ -146,6 +146,7 @@ class ThreadedServingEngine final : public ServingEngine {
       const std::vector<ScheduledTokens> step = scheduler_.plan();
       if (!step.empty()) run(step);
       publish_stats(start, step.empty() ? 0 : 1);
+      tell_ends();
     }
   }
 
@@ -365,12 +366,17 @@ class ThreadedServingEngine final : public ServingEngine {
 
   void end(RequestId id, FinishReason reason, std::optional<Error> error = std::nullopt) {
     scheduler_.remove(id);
-    const auto node = active_.extract(id);
+    auto node = active_.extract(id);
     Active& active = *node.mapped();
     active.outcome.reason = reason;
     active.outcome.error = std::move(error);
     active.outcome.ended_at = seconds_between(active.submitted, Clock::now());
-    active.sink->on_end(active.outcome);
+    ended_.push_back(std::move(node.mapped()));
+  }
+
+  // After the statistics, so that whoever hears of its end finds its request counted.
+  void tell_ends() {
+    for (const auto& active : std::exchange(ended_, {})) active->sink->on_end(active->outcome);
   }
 
   // The device failed: what is in the cache cannot be trusted.
@@ -417,6 +423,7 @@ class ThreadedServingEngine final : public ServingEngine {
   BlockCache blocks_;
   Scheduler scheduler_;
   std::map<RequestId, std::unique_ptr<Active>> active_;
+  std::vector<std::unique_ptr<Active>> ended_;  // whose sinks have not heard of it yet
   int64_t prompt_tokens_ = 0;
   int64_t generated_tokens_ = 0;
   int64_t drafted_tokens_ = 0;

@@ -54,7 +54,10 @@ bool is_json(std::string_view content_type) {
 }  // namespace
 
 Api::Api(ApiOptions options)
-    : options_(std::move(options)), openapi_(openapi_document(options_.version)) {}
+    : options_(std::move(options)),
+      origin_rules_{options_.checks_host, options_.allowed_hosts, options_.keys.empty(),
+                    options_.cors_origins},
+      openapi_(openapi_document(options_.version)) {}
 
 void Api::serve(ServedModel model) {
   model_.emplace(std::move(model));
@@ -132,8 +135,9 @@ std::optional<ApiError> Api::refusal(const HttpHead& head) const {
 }
 
 std::optional<HttpResponse> Api::refuse(const HttpHead& head) {
-  if (head.method == "OPTIONS") return preflight(head);
-  const auto error = refusal(head);
+  auto error = refuse_origin(origin_rules_, head);
+  if (!error && head.method == "OPTIONS") return preflight(head);
+  if (!error) error = refusal(head);
   if (!error) return std::nullopt;
   const Call call = make_call(head);
   HttpResponse response = error_for(call, *error);

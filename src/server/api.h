@@ -18,6 +18,7 @@
 #include "server/generation.h"
 #include "server/http.h"
 #include "server/metrics.h"
+#include "server/origin.h"
 #include "server/served_model.h"
 #include "server/worker.h"
 
@@ -25,9 +26,11 @@ namespace lotse {
 
 struct ApiOptions {
   std::string version;
-  ApiKeys keys;                                  // empty: everyone may ask
-  std::vector<std::string> cors_origins;         // "*": all
-  bool vllm_metrics = false;                     // metrics under vLLM's names, too
+  ApiKeys keys;                            // empty: everyone may ask
+  std::vector<std::string> cors_origins;   // "*": all
+  std::vector<std::string> allowed_hosts;  // names by which it may be asked, besides localhost
+  bool checks_host = false;                // refuse other names than those
+  bool vllm_metrics = false;               // metrics under vLLM's names, too
   std::chrono::milliseconds request_timeout{0};  // of an answer; 0: none
   // Takes lines of the log: JSON objects without prompts, answers and keys. May be called from any
   // thread.
@@ -88,6 +91,7 @@ class Api final : public HttpHandler {
   std::string random_id();
 
   const ApiOptions options_;
+  const OriginRules origin_rules_;
   const std::string openapi_;
   ServerMetrics metrics_;
   std::optional<ServedModel> model_;  // set before is_serving_

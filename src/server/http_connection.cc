@@ -146,12 +146,16 @@ void Connection::sweep(SteadyTime now) {
 }
 
 void Connection::close_if_idle() {
-  if (!exchange_ && !has_unsent()) close();
+  if (exchange_ || has_unsent()) return;
+  if (!tls_ || !is_greeted_) return close();
+  closing_ = true;
+  output_ready_.cancel();
 }
 
 awaitable<bool> Connection::handshake() {
   if (!tls_) co_return true;
   const auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, kAwait);
+  is_greeted_ = !error;
   co_return !error;
 }
 
@@ -224,9 +228,20 @@ awaitable<void> Connection::write_loop(std::shared_ptr<Connection> self) {
 void Connection::begin_lingering() {
   if (lingering_) return;
   lingering_ = true;
+  read_deadline_ = Clock::now() + kLinger;
+  if (tls_) {
+    asio::co_spawn(shared_.io, say_goodbye(shared_from_this()), asio::detached);
+    return;
+  }
   error_code ignored;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  read_deadline_ = Clock::now() + kLinger;
+}
+
+// Sends close_notify, by which a client tells an end from a cut (RFC 8446, 6.1), and closes when
+// the client has answered it.
+awaitable<void> Connection::say_goodbye(std::shared_ptr<Connection> self) {
+  co_await self->tls_->async_shutdown(kAwait);
+  self->close();
 }
 
 // Parses and dispatches what has arrived, one request at a time.

@@ -77,7 +77,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void close();
   // Closes what has passed a deadline; keeps silent streams alive.
   void sweep(SteadyTime now);
-  // Closes it unless a request is being read or answered.
+  // Ends it unless a request is being answered.
   void close_if_idle();
   bool has_unsent() const { return !output_.empty() || !writing_.empty(); }
 
@@ -103,6 +103,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   void count_body(int64_t bytes);
   void finish_exchange();
   void begin_lingering();
+  static boost::asio::awaitable<void> say_goodbye(std::shared_ptr<Connection> self);
   std::string head_text(const HttpResponse& response, std::optional<size_t> length);
 
   HttpShared& shared_;
@@ -119,9 +120,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::string output_;   // not yet given to the socket
   std::string writing_;  // being written
   bool open_ = true;
-  bool closing_ = false;    // nothing more is parsed; closes when all is written
-  bool lingering_ = false;  // all is written; input is thrown away until the client closes
-  bool keep_open_ = false;  // after this answer
+  bool is_greeted_ = false;  // TLS is established
+  bool closing_ = false;     // nothing more is parsed; closes when all is written
+  bool lingering_ = false;   // all is written; input is thrown away until the client closes
+  bool keep_open_ = false;   // after this answer
   bool is_head_request_ = false;
   bool is_http10_ = false;
   bool streaming_ = false;

@@ -21,6 +21,7 @@ using boost::system::error_code;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kSweepInterval{250};
 constexpr std::chrono::milliseconds kPauseWithoutDescriptors{100};
+constexpr std::chrono::milliseconds kGoodbye{100};
 
 }  // namespace
 
@@ -61,12 +62,15 @@ class HttpServer::Impl {
     asio::co_spawn(io_, accept_loop(), asio::detached);
     asio::co_spawn(io_, sweep_loop(), asio::detached);
     io_.run();
-    for (auto& [key, connection] : std::exchange(connections_, {})) connection->close();
-    // Lets the coroutines of closed connections end while all they refer to is there.
     io_.restart();
     acceptor_.close();
     sweep_timer_.cancel();
     signals_.cancel();
+    // What ends by TLS's rules has sent its last record by then; no client is waited for longer.
+    if (shared_.tls != nullptr) io_.run_for(kGoodbye);
+    for (auto& [key, connection] : std::exchange(connections_, {})) connection->close();
+    // Lets the coroutines of closed connections end while all they refer to is there.
+    io_.restart();
     io_.poll();
   }
 

@@ -4,9 +4,12 @@
 usage: ranks_test.py LOTSE MODEL TASKS
 """
 
+import concurrent.futures
+import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +110,56 @@ class Ranks(unittest.TestCase):
                               LOTSE_EMULATOR_DEVICES="1")
         self.assertEqual(code, 1)
         self.assertIn("ascend:1: there is 1 device, counted from 0", errors)
+
+    def serving(self, device):
+        """A server of two ranks, and the port it listens on."""
+        server = start("serve", MODEL, "--port", "0", "--device", device, "--tp", "2",
+                       "--threads", "1")
+        banner = server.stdout.readline()
+        match = re.search(r"://127\.0\.0\.1:(\d+): ", banner)
+        self.assertIsNotNone(match, banner)
+        return server, int(match[1])
+
+    def completion(self, port, **fields):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            body = {"prompt": PROMPT, "max_tokens": 12, "logprobs": 1, **fields}
+            connection.request("POST", "/v1/completions", json.dumps(body),
+                               {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def test_a_server_of_ranks(self):
+        alone = start("serve", MODEL, "--port", "0", "--threads", "1")
+        port = int(re.search(r":(\d+): ", alone.stdout.readline())[1])
+        expected = self.completion(port)[1]["choices"][0]["text"]
+        alone.terminate()
+        alone.communicate(timeout=20)
+        for device in ("cpu", "ascend"):
+            server, port = self.serving(device)
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                answers = list(pool.map(lambda _: self.completion(port), range(12)))
+            for status, answer in answers:
+                self.assertEqual(status, 200, answer)
+                self.assertEqual(answer["choices"][0]["text"], expected)
+            server.terminate()
+            _, errors = server.communicate(timeout=20)
+            self.assertEqual(server.returncode, 0, errors)
+
+    def test_a_server_that_lost_a_rank_says_so(self):
+        server, port = self.serving("cpu")
+        self.assertEqual(self.completion(port)[0], 200)
+        ranks = [int(c) for task in pathlib.Path(f"/proc/{server.pid}/task").iterdir()
+                 for c in (task / "children").read_text().split()]
+        self.assertEqual(len(ranks), 1)
+        os.kill(ranks[0], signal.SIGKILL)
+        status, answer = self.completion(port)
+        self.assertEqual(status, 500, answer)
+        self.assertIn("rank 1", answer["error"]["message"])
+        server.terminate()
+        server.communicate(timeout=20)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <filesystem>
+#include <future>
 #include <mutex>
 #include <random>
 
@@ -214,6 +215,30 @@ TEST_F(ServingEngineTest, ReportsWhatThePrefixCacheSaved) {
   EXPECT_EQ(ask("a"), 0);
   EXPECT_EQ(ask("a"), block);
   EXPECT_EQ(ask("b"), 0) << "a tenant saw another's cache";
+}
+
+// Whoever hears of its end finds its request in the statistics, and nothing of it running.
+TEST_F(ServingEngineTest, StatisticsComeBeforeTheEnd) {
+  class Auditor final : public RequestSink {
+   public:
+    explicit Auditor(const ServingEngine& audited) : engine_(audited) {}
+    bool on_token(const GeneratedToken&) override { return true; }
+    void on_end(const RequestOutcome&) override { stats.set_value(engine_.stats()); }
+    std::promise<ServingStats> stats;
+
+   private:
+    const ServingEngine& engine_;
+  };
+  const auto engine = start();
+  for (int64_t i = 1; i <= 20; ++i) {
+    const auto auditor = std::make_shared<Auditor>(*engine);
+    ASSERT_TRUE(engine->submit(request({1, 2, 3}, 5), auditor));
+    const ServingStats stats = auditor->stats.get_future().get();
+    EXPECT_EQ(stats.prompt_tokens, 3 * i);
+    EXPECT_EQ(stats.generated_tokens, 5 * i);
+    EXPECT_EQ(stats.running + stats.waiting, 0);
+    EXPECT_EQ(stats.free_blocks, stats.total_blocks);
+  }
 }
 
 TEST_F(ServingEngineTest, CancelledRequestsGiveEverythingBack) {

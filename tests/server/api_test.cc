@@ -121,6 +121,45 @@ TEST_F(ApiTest, Chat) {
   EXPECT_EQ(usage["prompt_tokens_details"]["cached_tokens"], 3);
 }
 
+TEST_F(ApiTest, OtherHostsAndOriginsAreRefused) {
+  ApiOptions options;
+  options.checks_host = true;
+  options.allowed_hosts = {"nano.lan"};
+  options.cors_origins = {"https://app.example"};
+  start(std::move(options));
+  serve();
+  const auto status = [&](const std::string& method, const std::string& path, HttpHeaders headers) {
+    return send(method, path, R"({"prompt": "a"})", std::move(headers))->response.status;
+  };
+  EXPECT_EQ(status("GET", "/health", {{"host", "localhost:8000"}}), 200);
+  EXPECT_EQ(status("GET", "/health", {}), 200);
+  EXPECT_EQ(status("GET", "/health", {{"host", "NANO.lan.:80"}}), 200);
+  EXPECT_EQ(status("GET", "/health", {{"host", "evil.example"}}), 403);
+  EXPECT_EQ(status("GET", "/", {{"host", "evil.example"}}), 403);
+  // What a browser asks before it sends.
+  EXPECT_EQ(status("OPTIONS", "/v1/completions", {{"host", "evil.example"}}), 403);
+  EXPECT_EQ(status("OPTIONS", "/v1/completions", {{"origin", "https://evil.example"}}), 204);
+  for (const std::string origin : {"https://evil.example", "null", "https://app.example.evil"}) {
+    const auto exchange =
+        send("POST", "/v1/completions", "{}", {{"host", "localhost"}, {"origin", origin}});
+    EXPECT_EQ(exchange->response.status, 403) << origin;
+    EXPECT_NE(exchange->response.body.find("origin_not_allowed"), std::string::npos);
+  }
+  EXPECT_TRUE(engine.requests.empty());
+}
+
+// Keys are the better guard: with them, no request is refused for where it comes from.
+TEST_F(ApiTest, KeysReplaceTheCheckOfOrigins) {
+  ApiOptions options;
+  options.keys = ApiKeys::from({"some-key-1"});
+  start(std::move(options));
+  serve();
+  const auto exchange = send("POST", "/tokenize", R"({"prompt": "a"})",
+                             {{"origin", "https://app.example"}, {"x-api-key", "some-key-1"}});
+  exchange->wait();
+  EXPECT_EQ(exchange->response.status, 200);
+}
+
 TEST_F(ApiTest, ChatStream) {
   engine.answer = tokens("Hi, how are you?");
   const auto exchange = ask("/v1/chat/completions", question({{"stream", true}}));

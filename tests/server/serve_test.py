@@ -135,7 +135,7 @@ def open_stream(server, body, read=1):
     data = json.dumps({**body, "stream": True}).encode()
     client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     client.sendall(
-        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%s" % (len(data), data)
     )
     if read:
@@ -272,8 +272,8 @@ class Answers(unittest.TestCase):
         self.assertEqual((status, data), (200, b""))
         self.assertGreater(int(headers["Content-Length"]), 0)
         got = self.server.raw(
-            b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n" * 3
-            + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3
+            + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         self.assertEqual(got.count(b"HTTP/1.1 200 OK"), 4)
 
@@ -283,7 +283,7 @@ class Answers(unittest.TestCase):
         body = json.dumps(QUESTION).encode()
         chunks = b"".join(b"%x\r\n%s\r\n" % (1, body[i : i + 1]) for i in range(len(body)))
         got = self.server.raw(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks + b"0\r\n\r\n"
         )
         self.assertIn(b"17 + 25 = 42", got)
@@ -298,7 +298,7 @@ class Answers(unittest.TestCase):
         # One that is not streamed, one in the queue, one whose body never ends.
         data = json.dumps({**ENDLESS, "n": 6}).encode()
         head = (
-            b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n"
         )
         for request in [head % len(data) + data, head % 100 + b"{"]:
@@ -329,7 +329,7 @@ class Answers(unittest.TestCase):
 
     def test_hostile_requests(self):
         post = (
-            b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Connection: close\r\n"
         )
         sized = lambda body: post + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
@@ -427,7 +427,7 @@ class Operations(unittest.TestCase):
             body = {**ENDLESS, "n": 16, "logprobs": 20, "stream": True}
             data = json.dumps(body).encode()
             client.sendall(
-                b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n%s" % (len(data), data)
             )
             self.assertTrue(within(5, lambda: server.metric("num_requests_running") > 0))
@@ -570,9 +570,65 @@ class Operations(unittest.TestCase):
                 self.assertTrue(
                     within(5, lambda: re.search(rb"num_requests_running\S* 0\n", metrics()))
                 )
+                # The end is TLS's own (close_notify), so that no client takes it for a cut.
+                for request in [b"GET /version HTTP/1.0", b"GET / HTTP/1.1\r\nConnection: close"]:
+                    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+                        with context.wrap_socket(
+                            raw, server_hostname="127.0.0.1", suppress_ragged_eofs=False
+                        ) as client:
+                            client.sendall(request + b"\r\n\r\n")
+                            while client.recv(65536):
+                                pass
                 # Plain HTTP and half a handshake do no harm.
                 server.raw(b"GET /health HTTP/1.1\r\n\r\n", wait=2)
                 self.assertIn(b"lotse:", metrics())
+                # So it ends when the server does, though a connection is idle.
+                with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+                    with context.wrap_socket(
+                        raw, server_hostname="127.0.0.1", suppress_ragged_eofs=False
+                    ) as client:
+                        server.process.send_signal(signal.SIGTERM)
+                        self.assertEqual(client.recv(1), b"")
+                self.assertEqual(server.process.wait(10), 0)
+
+    def test_other_names_and_origins(self):
+        def status(server, path, **headers):
+            method = "GET" if path == "/version" else "POST"
+            body = None if method == "GET" else {"prompt": "a", "max_tokens": 1}
+            return server.request(method, path, body, headers)[0]
+
+        with Server("--allowed-host", "nano.lan") as server:
+            good = ["localhost", "LocalHost:1", "127.0.0.1", "[::1]:80", "a.localhost", "nano.lan:8"]
+            for host in good:
+                self.assertEqual(status(server, "/version", Host=host), 200, host)
+            for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "[::2]", "127.evil", "x"]:
+                self.assertEqual(status(server, "/version", Host=host), 403, host)
+                self.assertEqual(status(server, "/v1/completions", Host=host), 403, host)
+            self.assertEqual(server.request("GET", "/", headers={"Host": "evil.example"})[0], 403)
+            here = f"127.0.0.1:{server.port}"
+            for origin, expected in [
+                (f"http://{here}", 200), ("http://evil.example", 403), ("null", 403),
+                (f"http://{here}.evil.example", 403), ("http://127.0.0.1:1", 403),
+            ]:  # fmt: skip
+                self.assertEqual(status(server, "/v1/completions", Origin=origin), expected, origin)
+            self.assertEqual(status(server, "/version", Origin="http://evil.example"), 200)
+        with Server("--cors-origin", "https://app.example") as server:
+            self.assertEqual(status(server, "/v1/completions", Origin="https://app.example"), 200)
+            self.assertEqual(status(server, "/v1/completions", Origin="https://b.example"), 403)
+        with Server("--host", "0.0.0.0", "--allow-unauthenticated") as server:
+            self.assertEqual(status(server, "/version", Host="any.example"), 200)
+
+    def test_metrics_tell_of_a_request_at_once(self):
+        with Server() as server:
+            connection = server.connect()
+            self.addCleanup(connection.close)
+            for count in range(1, 30):
+                body = {"prompt": "a", "max_tokens": 2, "ignore_eos": True, "stream": count % 2 == 0}
+                server.request("POST", "/v1/completions", body, connection=connection)
+                text = server.request("GET", "/metrics", connection=connection)[2].decode()
+                self.assertRegex(text, rf"lotse:generation_tokens_total\S* {2 * count}\n")
+                self.assertRegex(text, rf"lotse:request_success_total\S*length\S* {count}\n")
+                self.assertRegex(text, r"lotse:num_requests_running\S* 0\n")
 
 
 if __name__ == "__main__":
