@@ -29,6 +29,7 @@ LAYERS = [
     ["verify"],
     ["server"],
     ["plan"],
+    ["load"],
     ["cli"],
 ]
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}

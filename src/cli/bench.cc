@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/thread_pool.h"
+#include "cli/bench_serve.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
 #include "device/cpu/limits.h"
@@ -243,10 +244,12 @@ Result<int> bench(BenchOptions options) {
 
 void add_bench(Commands& commands) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* app = commands.add("bench", "Measure the machine's limits and a model's speed",
-                               "  lotse bench --memory --peak\n"
-                               "  lotse bench MODEL --prompt 512 --gen 64\n"
-                               "  lotse bench MODEL --batch 8 --depth 4096 --json\n");
+  CLI::App* app =
+      commands.add("bench", "Measure the machine's limits, a model's speed, or a server under load",
+                   "  lotse bench --memory --peak\n"
+                   "  lotse bench MODEL --prompt 512 --gen 64\n"
+                   "  lotse bench MODEL --batch 8 --depth 4096 --json\n"
+                   "  lotse bench --serve http://127.0.0.1:8000 --rate 4 --html load.html\n");
   CLI::Option* model =
       app->add_option("MODEL", options->model, "Path, name in the models directory, or ORG/MODEL");
   const auto count = [&](const char* flag, int64_t& value, const char* help, int64_t low) {
@@ -269,10 +272,21 @@ void add_bench(Commands& commands) {
   app->add_flag("--memory", options->memory,
                 "Measure memory bandwidth, by the fastest reader known");
   app->add_flag("--peak", options->peak, "Measure peak arithmetic of each unit");
-  app->add_flag("--json", options->json, "Print a list of {name, value, unit, limit, ratio}");
-  app->callback([&commands, options, model] {
+  app->add_flag("--json", options->json,
+                "Print a list of {name, value, unit, limit, ratio}; of a server, one object");
+  const auto load = add_bench_serve_options(*app);
+  app->callback([&commands, options, load, model] {
+    if (is_given(*load)) {
+      if (!model->empty() || options->memory || options->peak) {
+        throw CLI::ValidationError("--serve",
+                                   "measures a server alone; --server-model names one "
+                                   "of its models");
+      }
+      commands.action = [options, load] { return bench_serve(*load, options->json); };
+      return;
+    }
     if (model->empty() && !options->memory && !options->peak) {
-      throw CLI::RequiredError("MODEL, --memory or --peak");
+      throw CLI::RequiredError("MODEL, --memory, --peak or --serve");
     }
     commands.action = [options] { return bench(*options); };
   });
