@@ -94,7 +94,7 @@ int run(const Case& one, const Tokenizer& tokenizer,
   std::vector<float> logits(static_cast<size_t>(tokens->vocab_size()));
   for (int round = 0; round < 51; ++round) {
     GrammarMatcher matcher(masks);
-    GrammarConstraint constraint(masks, {});
+    GrammarConstraint constraint(masks);
     for (const int32_t id : *ids) {
       const double start = microseconds();
       matcher.fill_mask(bits);

@@ -41,6 +41,8 @@ const char* name(FinishReason reason) {
       return "cancelled";
     case FinishReason::deadline:
       return "deadline";
+    case FinishReason::dead_end:
+      return "dead end";
     case FinishReason::error:
       return "error";
   }

@@ -5,19 +5,16 @@
 
 namespace lotse {
 
-GrammarConstraint::GrammarConstraint(std::shared_ptr<GrammarMasks> masks,
-                                     std::vector<int32_t> end_tokens)
-    : matcher_(masks), end_tokens_(std::move(end_tokens)), bits_(masks->tokens().mask_words()) {}
+GrammarConstraint::GrammarConstraint(std::shared_ptr<GrammarMasks> masks)
+    : masks_(std::move(masks)), bits_(masks_->tokens().mask_words()) {}
+
+GrammarMatcher& GrammarConstraint::matcher() const {
+  return matcher_ ? *matcher_ : matcher_.emplace(masks_);
+}
 
 void GrammarConstraint::mask(std::span<float> logits) {
   constexpr float kNever = -std::numeric_limits<float>::infinity();
-  matcher_.fill_mask(bits_);
-  if (matcher_.can_end()) {
-    for (const int32_t id : end_tokens_) {
-      const auto word = static_cast<size_t>(id) / 32;
-      if (id >= 0 && word < bits_.size()) bits_[word] |= uint32_t{1} << (id % 32);
-    }
-  }
+  matcher().fill_mask(bits_);
   for (size_t word = 0; word < bits_.size(); ++word) {
     const size_t begin = std::min(word * 32, logits.size());
     const std::span<float> part =
@@ -35,6 +32,6 @@ void GrammarConstraint::mask(std::span<float> logits) {
 
 // The engine chooses among what mask() left, so that a token that is refused here was forced from
 // outside; the text then stays where it was.
-void GrammarConstraint::accept(int32_t token) { matcher_.accept(token); }
+void GrammarConstraint::accept(int32_t token) { matcher().accept(token); }
 
 }  // namespace lotse

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/grammar/matcher.h"
@@ -9,20 +10,22 @@
 
 namespace lotse {
 
-// Keeps one generation within a grammar. `end_tokens` may come where the text is complete; tokens
-// beyond the vocabulary never may.
+// Keeps one generation within a grammar. May be made on any thread: what the masks remember is
+// first touched by a call.
 class GrammarConstraint : public TokenConstraint {
  public:
-  GrammarConstraint(std::shared_ptr<GrammarMasks> masks, std::vector<int32_t> end_tokens);
+  explicit GrammarConstraint(std::shared_ptr<GrammarMasks> masks);
 
   void mask(std::span<float> logits) override;
   void accept(int32_t token) override;
-  bool is_finished() const override { return matcher_.is_finished(); }
-  bool can_end() const { return matcher_.can_end(); }
+  bool can_end() const override { return matcher().can_end(); }
+  bool is_finished() const override { return matcher().is_finished(); }
 
  private:
-  GrammarMatcher matcher_;
-  std::vector<int32_t> end_tokens_;
+  GrammarMatcher& matcher() const;
+
+  std::shared_ptr<GrammarMasks> masks_;
+  mutable std::optional<GrammarMatcher> matcher_;  // made when it is first asked for
   std::vector<uint32_t> bits_;
 };
 

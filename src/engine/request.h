@@ -20,12 +20,13 @@ namespace lotse {
 class TokenConstraint {
  public:
   virtual ~TokenConstraint() = default;
-  // Sets the logits of tokens that must not come next to −∞. An end token stays where the text so
-  // far is complete.
+  // Sets the logits of tokens that must not come next to −∞, those of end tokens among them.
   virtual void mask(std::span<float> logits) = 0;
   // Takes note of a token that was chosen, the end token excepted.
   virtual void accept(int32_t token) = 0;
-  // Whether the text is complete and nothing may follow: generation ends.
+  // Whether the text is complete, so that an end token may come.
+  virtual bool can_end() const = 0;
+  // Whether it is complete and nothing may follow: generation ends.
   virtual bool is_finished() const = 0;
 };
 
@@ -65,6 +66,7 @@ enum class FinishReason : uint8_t {
   length,     // max_tokens, or the end of the context
   cancelled,  // by the caller
   deadline,   // the request's own
+  dead_end,   // the request forbids every token, and its constraint forbids to end
   error,      // of the device
 };
 const char* name(FinishReason reason);

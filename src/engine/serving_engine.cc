@@ -301,7 +301,13 @@ class ThreadedServingEngine final : public ServingEngine {
   // The token that was chosen; nothing when the generation has ended.
   std::optional<int32_t> choose(Active& active, Sequence& sequence, std::span<const float> logits) {
     const GenerationRequest& request = active.request;
-    const int32_t token = active.sampler.sample(adjust(active, logits));
+    const std::span<const float> adjusted = adjust(active, logits);
+    if (std::ranges::all_of(adjusted, [](float logit) { return logit == kForbidden; })) {
+      const bool is_whole = !request.constraint || request.constraint->can_end();
+      end(sequence.id, is_whole ? FinishReason::stop : FinishReason::dead_end);
+      return std::nullopt;
+    }
+    const int32_t token = active.sampler.sample(adjusted);
     RequestOutcome& outcome = active.outcome;
     if (outcome.first_token_at == 0) {
       outcome.first_token_at = seconds_between(active.submitted, Clock::now());
@@ -350,18 +356,32 @@ class ThreadedServingEngine final : public ServingEngine {
       for (const int32_t id : request.allowed_tokens) adjusted_[at(id)] = logits[at(id)];
     }
     for (const auto& [id, bias] : request.logit_bias) adjusted_[at(id)] += bias;
-    if (request.constraint) request.constraint->mask(adjusted_);
+    if (request.constraint) constrain(request);
     if (is_early) {
-      // Neither list need keep to the vocabulary: one is a file's, the other a request's.
-      const auto forbid = [&](const auto& tokens) {
-        for (const int64_t id : tokens) {
-          if (id >= 0 && id < std::ssize(adjusted_)) adjusted_[at(id)] = kForbidden;
-        }
-      };
-      forbid(engine_->end_tokens());
-      forbid(request.stop_tokens);
+      const auto forbid = [&](int64_t id) { adjusted_[at(id)] = kForbidden; };
+      for_each_known(engine_->end_tokens(), forbid);
+      for_each_known(request.stop_tokens, forbid);
     }
     return adjusted_;
+  }
+
+  // Of those that end a text: neither list need keep to the vocabulary, since one is a file's and
+  // the other a request's.
+  void for_each_known(const auto& tokens, const auto& function) const {
+    for (const int64_t id : tokens) {
+      if (id >= 0 && id < std::ssize(adjusted_)) function(id);
+    }
+  }
+
+  // Leaves the tokens that the constraint allows and, where the text is complete, end tokens.
+  void constrain(const GenerationRequest& request) {
+    ends_.clear();
+    const auto keep = [&](int64_t id) { ends_.emplace_back(id, adjusted_[at(id)]); };
+    if (!request.ignore_eos) for_each_known(engine_->end_tokens(), keep);
+    for_each_known(request.stop_tokens, keep);
+    request.constraint->mask(adjusted_);
+    if (!request.constraint->can_end()) return;
+    for (const auto& [id, logit] : ends_) adjusted_[at(id)] = logit;
   }
 
   void end(RequestId id, FinishReason reason, std::optional<Error> error = std::nullopt) {
@@ -432,6 +452,7 @@ class ThreadedServingEngine final : public ServingEngine {
   std::vector<int32_t> tokens_, positions_, rows_;
   std::vector<BatchSequence> sequences_;
   std::vector<float> adjusted_;
+  std::vector<std::pair<int64_t, float>> ends_;
 
   std::thread thread_;  // last: it uses everything above
 };

@@ -263,9 +263,13 @@ HttpResponse Api::answer_at_once(const Call& call) {
 }
 
 void Api::prepare(const CallPointer& call) {
+  guard(call, [&] { return process(call); });
+}
+
+void Api::guard(const CallPointer& call, const std::function<ApiResult<void>()>& function) {
   if (call->is_gone) return log_call(*call, {.status = 499, .finish = "disconnected"});
   try {
-    const auto done = process(call);
+    const auto done = function();
     if (!done) respond(call, error_for(*call, done.error()));
   } catch (const std::bad_alloc&) {
     respond(call, error_response({503, "out of memory; try again later", {}, "memory", 1}));

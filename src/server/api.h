@@ -24,6 +24,8 @@
 
 namespace lotse {
 
+struct WantedForm;
+
 struct ApiOptions {
   std::string version;
   ApiKeys keys;                            // empty: everyone may ask
@@ -41,6 +43,7 @@ struct ApiOptions {
 class Api final : public HttpHandler {
  public:
   explicit Api(ApiOptions options);
+  ~Api() override { worker_.stop(); }
 
   // From now on the model is served; until then, requests for it get 503. Once only.
   void serve(ServedModel model);
@@ -73,11 +76,15 @@ class Api final : public HttpHandler {
   HttpResponse health() const;
   HttpResponse models() const;
 
+  // Answers with what the function fails or throws; on the workers' threads.
+  void guard(const CallPointer& call, const std::function<ApiResult<void>()>& function);
+
   // On the worker's thread:
   void prepare(const CallPointer& call);
   ApiResult<void> process(const CallPointer& call);
   ApiResult<RequestFields> read_fields(const Call& call, const OrderedJson& body);
   ApiResult<void> check_model(const RequestFields& fields) const;
+  ApiResult<void> compile_form(const CallPointer& call, WantedForm form);
   ApiResult<void> complete(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> chat(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> respond_to_input(const CallPointer& call, const RequestFields& fields);
@@ -101,7 +108,9 @@ class Api final : public HttpHandler {
   std::set<std::string> reported_fields_;             // unknown ones, of the worker
   const uint32_t instance_ = std::random_device()();  // in ids of requests
   std::atomic<uint64_t> next_request_ = 1;
-  Worker worker_;  // last: its thread uses everything above
+  std::atomic<int> forms_waiting_ = 0;
+  Worker worker_;       // its thread uses everything above
+  Worker form_worker_;  // last: compiles grammars for the worker
 };
 
 }  // namespace lotse

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/grammar_cache.h"
 #include "server/api.h"
 
 namespace lotse {
@@ -14,6 +15,7 @@ struct Api::Call {
   std::optional<size_t> key;           // the number of the API key
   HttpHeaders headers;                 // of every answer
   std::shared_ptr<Exchange> exchange;  // null before there is a body
+  std::shared_ptr<const CompiledGrammar> grammar;  // of the form that it asks for
   std::atomic<bool> is_gone = false;
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 

@@ -6,6 +6,7 @@
 #include "server/json_text.h"
 #include "server/openai_format.h"
 #include "server/response_format.h"
+#include "server/structured_output.h"
 
 namespace lotse {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 constexpr int64_t kCompletionTokens = 16;  // OpenAI's default
 constexpr size_t kMaxReportedFields = 256;
 constexpr size_t kShownName = 100;
+constexpr size_t kMaxReportedNames = 10;
+constexpr int kMaxFormsWaiting = 64;
 
 }  // namespace
 
@@ -37,6 +40,10 @@ ApiResult<void> Api::process(const CallPointer& call) {
   if (!body) return std::unexpected(api_error(body.error()));
   const RequestFields fields = LOTSE_TRY(read_fields(*call, *body));
   LOTSE_TRY(check_model(fields));
+  if (const auto form = LOTSE_TRY(read_form(fields)); form && !call->grammar) {
+    call->grammar = model_->grammars->find(form->source);
+    if (!call->grammar) return compile_form(call, *form);
+  }
   switch (call->endpoint->route) {
     case Route::completions:
       return complete(call, fields);
@@ -70,6 +77,36 @@ ApiResult<void> Api::check_model(const RequestFields& fields) const {
   const auto name = fields.string("model");
   if (!name || *name == model_->id) return {};
   return std::unexpected(no_such_model(*name));
+}
+
+// On a thread of its own, since it may take a second; then the request is prepared anew. What asks
+// for forms that are known overtakes it.
+ApiResult<void> Api::compile_form(const CallPointer& call, WantedForm form) {
+  if (forms_waiting_ >= kMaxFormsWaiting) {
+    return std::unexpected(
+        ApiError{429, fmt::format("{}: the queue of forms to compile is full", form.field),
+                 form.field, "rate_limit_exceeded", 1});
+  }
+  ++forms_waiting_;
+  form_worker_.push([this, call, form = std::move(form)] {
+    guard(call, [&]() -> ApiResult<void> {
+      const auto compiled = model_->grammars->compile(form.source);
+      if (!compiled) return bad_field(form.field, "{}", compiled.error().message);
+      OrderedJson ignored = OrderedJson::array();
+      for (const std::string& name : (*compiled)->grammar.ignored()) {
+        if (ignored.size() < kMaxReportedNames) ignored.push_back(name.substr(0, kShownName));
+      }
+      if (!ignored.empty()) {
+        log("warning", "unknown_keywords",
+            {{"id", call->id}, {"field", form.field}, {"names", std::move(ignored)}});
+      }
+      call->grammar = *compiled;
+      worker_.push([this, call] { prepare(call); });
+      return {};
+    });
+    --forms_waiting_;
+  });
+  return {};
 }
 
 ApiResult<void> Api::complete(const CallPointer& call, const RequestFields& fields) {
@@ -167,6 +204,7 @@ ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> pro
   job.prompts = std::move(prompts);
   job.seed = settings.seed.value_or(static_cast<int64_t>(worker_random_()));
   job.settings = std::move(settings);
+  job.settings.grammar = call.grammar;
   job.headers = call.headers;
   if (options_.request_timeout.count() > 0) job.deadline = call.start + options_.request_timeout;
   return job;

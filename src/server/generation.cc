@@ -251,6 +251,14 @@ ApiResult<const char*> finish_reason(const AnswerEnd& end) {
     case FinishReason::deadline:
       return std::unexpected(
           ApiError{408, "the answer took longer than the server allows", {}, "deadline_exceeded"});
+    case FinishReason::dead_end:
+      return std::unexpected(ApiError{
+          400,
+          "no token is left that the request allows, and the answer so far is no complete one: "
+          "allowed_token_ids or logit_bias contradict the structured output, or the model's "
+          "vocabulary cannot spell it",
+          {},
+          "dead_end"});
     case FinishReason::error:
       break;
   }

@@ -17,7 +17,8 @@ ServedModel served_model(std::string id, ServingEngine& serving) {
           engine.default_sampling(),
           std::time(nullptr),
           longest_token(tokenizer),
-          std::string(engine.device().name())};
+          std::string(engine.device().name()),
+          std::make_shared<GrammarCache>(tokenizer)};
 }
 
 int64_t longest_token(const Tokenizer& tokenizer) {

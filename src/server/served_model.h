@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "engine/grammar_cache.h"
 #include "engine/serving_engine.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,6 +23,7 @@ struct ServedModel {
   int64_t created;          // Unix time
   int64_t max_token_bytes;  // of the longest token's text
   std::string device = {};  // that it runs on
+  std::shared_ptr<GrammarCache> grammars = {};
 };
 
 // Of an engine that has a tokenizer.

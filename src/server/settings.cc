@@ -5,6 +5,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "engine/grammar_cache.h"
+#include "engine/grammar_constraint.h"
+
 namespace lotse {
 namespace {
 
@@ -126,6 +129,9 @@ GenerationRequest make_request(const GenerationSettings& settings, std::vector<i
   request.stop_tokens = settings.stop_tokens;
   request.logit_bias = settings.logit_bias;
   request.allowed_tokens = settings.allowed_tokens;
+  if (settings.grammar) {
+    request.constraint = std::make_unique<GrammarConstraint>(settings.grammar->masks);
+  }
   request.top_logprobs = settings.top_logprobs;
   request.prompt_logprobs = settings.prompt_logprobs;
   request.priority = settings.priority;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "server/served_model.h"
 
 namespace lotse {
+
+struct CompiledGrammar;
 
 struct GenerationSettings {
   SamplingParams sampling;
@@ -25,6 +28,7 @@ struct GenerationSettings {
   bool skip_special = true;
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<int32_t> allowed_tokens;
+  std::shared_ptr<const CompiledGrammar> grammar;  // that every answer keeps to; may be null
   std::optional<int32_t> top_logprobs;
   std::optional<int32_t> prompt_logprobs;
   int32_t priority = 0;

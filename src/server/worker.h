@@ -9,11 +9,16 @@
 
 namespace lotse {
 
-// Runs functions one after the other. Its destructor waits for the one that runs and drops the
-// rest.
+// Runs functions one after the other. Its destructor stops it.
 class Worker {
  public:
   Worker() : thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+  // Waits for the function that runs; the others never will. Not from the thread itself.
+  void stop() {
+    thread_.request_stop();
+    if (thread_.joinable()) thread_.join();
+  }
 
   void push(std::function<void()> function) {
     const std::scoped_lock lock(mutex_);
