@@ -11,10 +11,10 @@ namespace lotse {
 struct Api::Call {
   std::string id;
   std::string method;
-  const Endpoint* endpoint = nullptr;  // null when there is none
-  std::optional<size_t> key;           // the number of the API key
-  HttpHeaders headers;                 // of every answer
-  std::shared_ptr<Exchange> exchange;  // null before there is a body
+  const Endpoint* endpoint = nullptr;              // null when there is none
+  std::optional<size_t> key;                       // the number of the API key
+  HttpHeaders headers;                             // of every answer
+  std::shared_ptr<Exchange> exchange;              // null before there is a body
   std::shared_ptr<const CompiledGrammar> grammar;  // of the form that it asks for
   std::atomic<bool> is_gone = false;
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
