@@ -13,6 +13,7 @@ let served = [];
 function showModelFacts() {
   const model = served.find(({id}) => id === byId("model").value);
   const facts = [];
+  if (model && !model.loaded) facts.push(model.pinned ? "loading…" : "loaded when asked");
   if (model?.device) facts.push(model.device);
   if (model?.max_model_len) facts.push(`${model.max_model_len.toLocaleString("en")} tokens`);
   byId("model-facts").textContent = facts.join(" · ");
@@ -21,9 +22,12 @@ function showModelFacts() {
 async function loadModels() {
   try {
     served = await models();
-    byId("model").replaceChildren(...served.map(({id}) => element("option", {value: id}, id)));
-    if (served.length > 0) return showModelFacts();
-    byId("model-facts").textContent = "loading…";
+    const select = byId("model");
+    if (select.options.length !== served.length) {
+      select.replaceChildren(...served.map(({id}) => element("option", {value: id}, id)));
+    }
+    showModelFacts();
+    if (served.every(({loaded}) => loaded)) return;
   } catch (error) {
     byId("model-facts").textContent = error.message;
     if (error.status === 401) return askForKey();

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <thread>
 
@@ -19,8 +20,10 @@ constexpr int64_t kMaxConfigBytes = 1 << 20;
 constexpr int kExitAtOnce = 130;  // as a shell reports an interrupt
 
 struct ServeOptions {
-  std::string model;
-  std::string name;  // by which requests ask for it
+  std::vector<std::string> models;  // [NAME=]MODEL
+  std::vector<std::string> pinned;  // names
+  int64_t idle_unload = 0;          // seconds
+  int64_t max_loaded = 0;
   std::string config;
   HttpOptions http;
   ServingOptions serving;
@@ -88,8 +91,25 @@ void announce(const ServeOptions& options, const ServedModel& model, int port) {
   std::fflush(stdout);
 }
 
-Result<std::unique_ptr<ServingEngine>> load(const std::filesystem::path& path,
-                                            const ServeOptions& options) {
+void announce_models(const ServeOptions& options, const ModelRegistry& models, int port) {
+  std::string names;
+  for (const auto& model : models.status()) {
+    names += fmt::format("{}{}{}", names.empty() ? "" : ", ", model.id,
+                         model.is_pinned ? "" : " (when asked for)");
+  }
+  fmt::print("serving {} on {}: threads: {} for the kernels of each\n", names,
+             shown_url(options, port), kernel_threads(options));
+  std::fflush(stdout);
+}
+
+bool is_pinned(const ModelRegistry& models, const std::string& id) {
+  const auto all = models.status();
+  const auto it = std::ranges::find(all, id, &ModelRegistry::Status::id);
+  return it != all.end() && it->is_pinned;
+}
+
+Result<LoadedModel> load(const std::string& id, const std::filesystem::path& path,
+                         const ServeOptions& options) {
   EngineOptions engine_options = options.engine;
   engine_options.max_sequences = options.serving.max_sequences;
   auto engine = LOTSE_TRY(Engine::open(path, engine_options));
@@ -97,55 +117,96 @@ Result<std::unique_ptr<ServingEngine>> load(const std::filesystem::path& path,
     return fail(ErrorCode::not_found, "{}: the model has no tokenizer.json, so it cannot read text",
                 path.string());
   }
-  return ServingEngine::start(std::move(engine), options.serving);
+  auto serving = ServingEngine::start(std::move(engine), options.serving);
+  ServedModel model = served_model(id, *serving);
+  return LoadedModel{std::move(serving), std::move(model)};
 }
 
 // The last component of a path, or ORG/MODEL as it was given.
-std::string model_name(const ServeOptions& options, const std::filesystem::path& path) {
-  if (!options.name.empty()) return options.name;
+std::string model_name(const std::string& model, const std::filesystem::path& path) {
   std::error_code ignored;
-  if (!std::filesystem::exists(options.model, ignored)) return options.model;
+  if (!std::filesystem::exists(model, ignored)) return model;
   const auto canonical = std::filesystem::weakly_canonical(path, ignored);
-  return canonical.stem().empty() ? options.model : canonical.filename().string();
+  return canonical.stem().empty() ? model : canonical.filename().string();
 }
 
-void stop_on_signals(HttpServer& server, Api& api, const std::atomic<bool>& is_loaded) {
+// [NAME=]MODEL. A single model is pinned: it is there from the start.
+Result<ModelSource> model_source(const std::string& given, const ServeOptions& options) {
+  const size_t equals = given.find('=');
+  const bool is_named = equals != std::string::npos && equals < given.find('/');
+  const std::string model = is_named ? given.substr(equals + 1) : given;
+  const auto path = LOTSE_TRY(find_model(model));
+  ModelSource source;
+  source.id = is_named ? given.substr(0, equals) : model_name(model, path);
+  const bool is_asked = std::ranges::find(options.pinned, source.id) != options.pinned.end();
+  source.is_pinned = is_asked || options.models.size() == 1;
+  source.load = [id = source.id, path, &options] { return load(id, path, options); };
+  return source;
+}
+
+Result<std::vector<ModelSource>> model_sources(const ServeOptions& options) {
+  std::vector<ModelSource> sources;
+  for (const std::string& given : options.models) {
+    ModelSource source = LOTSE_TRY(model_source(given, options));
+    if (std::ranges::find(sources, source.id, &ModelSource::id) != sources.end()) {
+      return fail(ErrorCode::invalid_input,
+                  "two models have the name \"{}\"; NAME=MODEL gives one another", source.id);
+    }
+    sources.push_back(std::move(source));
+  }
+  for (const std::string& name : options.pinned) {
+    if (std::ranges::find(sources, name, &ModelSource::id) != sources.end()) continue;
+    return fail(ErrorCode::invalid_input, "--pin {}: no model has this name", name);
+  }
+  return sources;
+}
+
+void stop_on_signals(HttpServer& server, Api& api, const ModelRegistry& models) {
   server.on_signal([&](int count) {
     if (count > 1) ::_exit(kExitAtOnce);
-    if (!is_loaded) ::_exit(kOk);  // nothing was accepted yet
+    if (!models.is_ready()) ::_exit(kOk);  // nothing was accepted yet
     api.log("info", "draining", OrderedJson::object());
     api.drain();
     server.drain();
   });
 }
 
+// A pinned model that cannot be loaded ends the server, and is its error.
+ModelEvents model_events(const ServeOptions& options, const ModelRegistry& models, Api& api,
+                         HttpServer& server, std::optional<Error>& failure) {
+  ModelEvents events;
+  events.loaded = [&](const ServedModel& model, double seconds) {
+    api.log("info", "loaded", {{"model", model.id}, {"seconds", seconds}});
+    if (options.models.size() == 1) {
+      announce(options, model, server.port());
+    } else if (is_pinned(models, model.id) && models.is_ready()) {
+      announce_models(options, models, server.port());
+    }
+  };
+  events.unloaded = [&](const std::string& id) { api.log("info", "unloaded", {{"model", id}}); };
+  events.failed = [&](const std::string& id, const Error& error) {
+    api.log("error", "not_loaded", {{"model", id}, {"error", error.message}});
+    if (!is_pinned(models, id)) return;
+    failure = error;
+    server.stop();
+  };
+  return events;
+}
+
 Result<int> serve(const ServeOptions& options) {
-  const auto path = LOTSE_TRY(find_model(options.model));
-  Api api(LOTSE_TRY(api_options(options)));
+  ModelRegistry models(
+      LOTSE_TRY(model_sources(options)),
+      {.idle_unload = std::chrono::seconds(options.idle_unload), .max_loaded = options.max_loaded});
+  Api api(LOTSE_TRY(api_options(options)), models);
   raise_descriptor_limit();
   const auto server = LOTSE_TRY(HttpServer::listen(options.http, api));
-  std::atomic<bool> is_loaded = false;
-  stop_on_signals(*server, api, is_loaded);
-
-  std::unique_ptr<ServingEngine> engine;
+  stop_on_signals(*server, api, models);
   std::optional<Error> failure;
-  std::thread loader([&] {
-    auto loaded = load(path, options);
-    if (!loaded) {
-      failure = loaded.error();
-      server->stop();
-      return;
-    }
-    engine = *std::move(loaded);
-    const ServedModel model = served_model(model_name(options, path), *engine);
-    api.serve(model);
-    is_loaded = true;
-    announce(options, model, server->port());
-  });
+  models.start(model_events(options, models, api, *server, failure));
+  if (models.is_ready()) announce_models(options, models, server->port());
   server->run();
-  loader.join();
+  models.drain();
   if (failure) return std::unexpected(*failure);
-  engine->drain();
   api.log("info", "stopped", OrderedJson::object());
   return kOk;
 }
@@ -265,13 +326,24 @@ void add_serve(Commands& commands) {
   CLI::App* app = commands.add(
       "serve", "Serve a model to OpenAI's clients over HTTP",
       "  lotse serve lotse-nano\n"
+      "  lotse serve small=Qwen/Qwen3-0.6B large=Qwen/Qwen3-8B --pin small --idle-unload 600\n"
       "  lotse serve Qwen/Qwen3-0.6B --host 0.0.0.0 --api-key-file keys.txt\n"
       "  LOTSE_SERVE_PORT=9000 lotse serve lotse-nano --config serve.toml\n"
       "Each option may be given as LOTSE_SERVE_OPTION_NAME or, by its name, in a TOML file.\n");
-  app->add_option("MODEL", options->model, "Path, name in the models directory, or ORG/MODEL")
-      ->required();
-  app->add_option("--name", options->name,
-                  "Name by which requests ask for it; default: that of its directory");
+  app->add_option("MODEL,--model", options->models,
+                  "Path, name in the models directory, or ORG/MODEL; NAME=MODEL to give the name "
+                  "by which requests ask for it");
+  app->add_option("--pin", options->pinned,
+                  "Of several models, one that is loaded at the start and stays; the others are "
+                  "loaded when they are asked for");
+  app->add_option("--idle-unload", options->idle_unload,
+                  "Seconds without a request until a model is unloaded; 0: never")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
+  app->add_option("--max-loaded", options->max_loaded,
+                  "Models loaded at once; 0: as many as fit. Idle ones make room for others")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->capture_default_str();
   app->add_option("--config", options->config, "TOML file with options");
   add_network_options(*app, *options);
   add_engine_options(*app, *options);
@@ -279,6 +351,11 @@ void add_serve(Commands& commands) {
   app->callback([&commands, app, options] {
     commands.action = [app, options]() -> Result<int> {
       if (!options->config.empty()) LOTSE_TRY(read_config(*app, options->config));
+      if (options->models.empty()) {
+        return fail(ErrorCode::invalid_input,
+                    "no MODEL was given; `lotse serve lotse-nano` serves "
+                    "the bundled one");
+      }
       if (options->http.host == "localhost") options->http.host = "127.0.0.1";
       options->serving.prefix_cache = !options->no_prefix_cache;
       return serve(*options);

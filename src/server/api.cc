@@ -53,16 +53,12 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-Api::Api(ApiOptions options)
+Api::Api(ApiOptions options, ModelRegistry& models)
     : options_(std::move(options)),
       origin_rules_{options_.checks_host, options_.allowed_hosts, options_.keys.empty(),
                     options_.cors_origins},
-      openapi_(openapi_document(options_.version)) {}
-
-void Api::serve(ServedModel model) {
-  model_.emplace(std::move(model));
-  is_serving_ = true;
-}
+      openapi_(openapi_document(options_.version)),
+      models_(models) {}
 
 void Api::log(const char* level, const char* event, const OrderedJson& fields) {
   if (!options_.log) return;
@@ -130,7 +126,7 @@ std::optional<ApiError> Api::refusal(const HttpHead& head) const {
     return ApiError{415, "expected Content-Type: application/json", {}, "unsupported_media_type"};
   }
   if (is_draining_) return unavailable("the server is shutting down", "shutting_down");
-  if (!is_serving_) return unavailable("the model is being loaded", "loading");
+  if (!models_.is_ready()) return unavailable("the model is being loaded", "loading");
   return std::nullopt;
 }
 
@@ -224,8 +220,28 @@ HttpResponse Api::health() const {
 
 HttpResponse Api::models() const {
   OrderedJson data = OrderedJson::array();
-  if (is_serving_) data.push_back(model_json(*model_));
+  for (const auto& model : models_.status()) data.push_back(model_json(model));
   return {200, "application/json", to_text({{"object", "list"}, {"data", std::move(data)}}), {}};
+}
+
+HttpResponse Api::model(const std::string& id) const {
+  const auto all = models_.status();
+  const auto it = std::ranges::find(all, id, &ModelRegistry::Status::id);
+  if (it == all.end()) return error_response(no_such_model(id));
+  return {200, "application/json", to_text(model_json(*it)), {}};
+}
+
+HttpResponse Api::metrics() const {
+  std::vector<ModelMetrics> models;
+  for (const auto& model : models_.status()) {
+    models.push_back({model.id, model.metrics->snapshot(),
+                      model.model ? model.model->engine.stats() : ServingStats()});
+  }
+  const int64_t connections = options_.connections ? options_.connections() : 0;
+  return {200,
+          "text/plain; version=0.0.4; charset=utf-8",
+          metrics_text(models, connections, options_.vllm_metrics),
+          {}};
 }
 
 HttpResponse Api::answer_at_once(const Call& call) {
@@ -241,22 +257,10 @@ HttpResponse Api::answer_at_once(const Call& call) {
       return {200, "application/json", openapi_, {}};
     case Route::models:
       return models();
-    case Route::model: {
-      const std::string name = call.exchange->head().path.substr(std::string("/v1/models/").size());
-      if (is_serving_ && name == model_->id) {
-        return {200, "application/json", to_text(model_json(*model_)), {}};
-      }
-      return error_response(no_such_model(name));
-    }
-    case Route::metrics: {
-      const std::string id = is_serving_ ? model_->id : "";
-      const ServingStats stats = is_serving_ ? model_->engine.stats() : ServingStats();
-      const int64_t connections = options_.connections ? options_.connections() : 0;
-      return {200,
-              "text/plain; version=0.0.4; charset=utf-8",
-              metrics_.text(id, stats, connections, options_.vllm_metrics),
-              {}};
-    }
+    case Route::model:
+      return model(call.exchange->head().path.substr(std::string_view("/v1/models/").size()));
+    case Route::metrics:
+      return metrics();
     default:
       return error_response({404, "not found"});
   }

@@ -17,9 +17,8 @@
 #include "server/endpoints.h"
 #include "server/generation.h"
 #include "server/http.h"
-#include "server/metrics.h"
+#include "server/model_registry.h"
 #include "server/origin.h"
-#include "server/served_model.h"
 #include "server/worker.h"
 
 namespace lotse {
@@ -42,11 +41,10 @@ struct ApiOptions {
 
 class Api final : public HttpHandler {
  public:
-  explicit Api(ApiOptions options);
+  // The registry must outlive the API. Until its pinned models are loaded, requests get 503.
+  Api(ApiOptions options, ModelRegistry& models);
   ~Api() override { worker_.stop(); }
 
-  // From now on the model is served; until then, requests for it get 503. Once only.
-  void serve(ServedModel model);
   // From now on, no request is taken, and the server is not ready. Any thread.
   void drain() { is_draining_ = true; }
 
@@ -62,7 +60,7 @@ class Api final : public HttpHandler {
   using CallPointer = std::shared_ptr<Call>;
 
   Call make_call(const HttpHead& head);
-  bool is_ready() const { return is_serving_ && !is_draining_; }
+  bool is_ready() const { return models_.is_ready() && !is_draining_; }
   std::optional<size_t> key_of(const HttpHead& head) const;
   HttpHeaders common_headers(const HttpHead& head, const std::string& id) const;
   HttpResponse preflight(const HttpHead& head) const;
@@ -75,6 +73,8 @@ class Api final : public HttpHandler {
   HttpResponse answer_at_once(const Call& call);
   HttpResponse health() const;
   HttpResponse models() const;
+  HttpResponse model(const std::string& id) const;
+  HttpResponse metrics() const;
 
   // Answers with what the function fails or throws; on the workers' threads.
   void guard(const CallPointer& call, const std::function<ApiResult<void>()>& function);
@@ -83,7 +83,8 @@ class Api final : public HttpHandler {
   void prepare(const CallPointer& call);
   ApiResult<void> process(const CallPointer& call);
   ApiResult<RequestFields> read_fields(const Call& call, const OrderedJson& body);
-  ApiResult<void> check_model(const RequestFields& fields) const;
+  // False when the model is being loaded: the call comes again.
+  ApiResult<bool> find_model(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> compile_form(const CallPointer& call, WantedForm form);
   ApiResult<void> complete(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> chat(const CallPointer& call, const RequestFields& fields);
@@ -100,9 +101,7 @@ class Api final : public HttpHandler {
   const ApiOptions options_;
   const OriginRules origin_rules_;
   const std::string openapi_;
-  ServerMetrics metrics_;
-  std::optional<ServedModel> model_;  // set before is_serving_
-  std::atomic<bool> is_serving_ = false;
+  ModelRegistry& models_;
   std::atomic<bool> is_draining_ = false;
   std::mt19937_64 worker_random_{std::random_device()()};
   std::set<std::string> reported_fields_;             // unknown ones, of the worker

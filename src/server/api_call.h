@@ -15,6 +15,7 @@ struct Api::Call {
   std::optional<size_t> key;                       // the number of the API key
   HttpHeaders headers;                             // of every answer
   std::shared_ptr<Exchange> exchange;              // null before there is a body
+  ModelRegistry::Lease model;                      // that is asked, once it is loaded
   std::shared_ptr<const CompiledGrammar> grammar;  // of the form that it asks for
   std::atomic<bool> is_gone = false;
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
@@ -27,10 +28,11 @@ struct Api::Call {
         key(other.key),
         headers(std::move(other.headers)),
         exchange(std::move(other.exchange)),
+        model(std::move(other.model)),
         start(other.start) {}
 };
 
-OrderedJson model_json(const ServedModel& model);
+OrderedJson model_json(const ModelRegistry::Status& model);
 ApiError no_such_model(const std::string& name);
 
 }  // namespace lotse

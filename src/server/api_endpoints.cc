@@ -17,15 +17,28 @@ constexpr size_t kShownName = 100;
 constexpr size_t kMaxReportedNames = 10;
 constexpr int kMaxFormsWaiting = 64;
 
+ApiError loading_failed(const Error& error) {
+  if (error.code == ErrorCode::limit) {
+    return {503, "the model cannot be loaded now: " + error.message, "model", "overloaded", 5};
+  }
+  if (error.code == ErrorCode::cancelled) return {503, error.message, {}, "shutting_down", 5};
+  return {500, "the model cannot be loaded: " + error.message, "model", "load_failed"};
+}
+
 }  // namespace
 
-OrderedJson model_json(const ServedModel& model) {
-  return {{"id", model.id},
-          {"object", "model"},
-          {"created", model.created},
-          {"owned_by", "lotse"},
-          {"max_model_len", model.context},
-          {"device", model.device}};
+OrderedJson model_json(const ModelRegistry::Status& model) {
+  OrderedJson json = {{"id", model.id},
+                      {"object", "model"},
+                      {"created", model.model ? model.model->created : 0},
+                      {"owned_by", "lotse"},
+                      {"loaded", model.model != nullptr},
+                      {"pinned", model.is_pinned}};
+  if (model.model) {
+    json["max_model_len"] = model.model->context;
+    json["device"] = model.model->device;
+  }
+  return json;
 }
 
 ApiError no_such_model(const std::string& name) {
@@ -39,9 +52,9 @@ ApiResult<void> Api::process(const CallPointer& call) {
   auto body = parse_ordered_json(call->exchange->body(), "the body");
   if (!body) return std::unexpected(api_error(body.error()));
   const RequestFields fields = LOTSE_TRY(read_fields(*call, *body));
-  LOTSE_TRY(check_model(fields));
+  if (!LOTSE_TRY(find_model(call, fields))) return {};
   if (const auto form = LOTSE_TRY(read_form(fields)); form && !call->grammar) {
-    call->grammar = model_->grammars->find(form->source);
+    call->grammar = call->model->grammars->find(form->source);
     if (!call->grammar) return compile_form(call, *form);
   }
   switch (call->endpoint->route) {
@@ -73,10 +86,18 @@ ApiResult<RequestFields> Api::read_fields(const Call& call, const OrderedJson& b
   return fields;
 }
 
-ApiResult<void> Api::check_model(const RequestFields& fields) const {
-  const auto name = fields.string("model");
-  if (!name || *name == model_->id) return {};
-  return std::unexpected(no_such_model(*name));
+ApiResult<bool> Api::find_model(const CallPointer& call, const RequestFields& fields) {
+  if (call->model) return true;
+  const std::string id = fields.string("model").value_or(models_.default_id());
+  if (!models_.has(id)) return std::unexpected(no_such_model(id));
+  call->model = models_.find(id);
+  if (call->model) return true;
+  models_.load(id, [this, call](const Result<ModelRegistry::Lease>& model) {
+    if (!model) return respond(call, error_for(*call, loading_failed(model.error())));
+    call->model = *model;
+    worker_.push([this, call] { prepare(call); });
+  });
+  return false;
 }
 
 // On a thread of its own, since it may take a second; then the request is prepared anew. What asks
@@ -90,7 +111,7 @@ ApiResult<void> Api::compile_form(const CallPointer& call, WantedForm form) {
   ++forms_waiting_;
   form_worker_.push([this, call, form = std::move(form)] {
     guard(call, [&]() -> ApiResult<void> {
-      const auto compiled = model_->grammars->compile(form.source);
+      const auto compiled = call->model->grammars->compile(form.source);
       if (!compiled) return bad_field(form.field, "{}", compiled.error().message);
       OrderedJson ignored = OrderedJson::array();
       for (const std::string& name : (*compiled)->grammar.ignored()) {
@@ -110,7 +131,7 @@ ApiResult<void> Api::compile_form(const CallPointer& call, WantedForm form) {
 }
 
 ApiResult<void> Api::complete(const CallPointer& call, const RequestFields& fields) {
-  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *call->model));
   settings.max_tokens = fields.integer("max_tokens").value_or(kCompletionTokens);
   settings.echo = fields.boolean("echo").value_or(false);
   if (const auto count = fields.integer("logprobs")) {
@@ -121,15 +142,15 @@ ApiResult<void> Api::complete(const CallPointer& call, const RequestFields& fiel
     settings.prompt_logprobs =
         std::max(settings.prompt_logprobs.value_or(0), *settings.top_logprobs);
   }
-  auto prompts = LOTSE_TRY(read_prompts(fields, *model_));
+  auto prompts = LOTSE_TRY(read_prompts(fields, *call->model));
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
-  auto format = completion_format({"cmpl-" + random_id(), model_->id, std::time(nullptr)},
-                                  job.settings, model_->tokenizer);
+  auto format = completion_format({"cmpl-" + random_id(), call->model->id, std::time(nullptr)},
+                                  job.settings, call->model->tokenizer);
   return start(call, std::move(job), std::move(format));
 }
 
 ApiResult<void> Api::chat(const CallPointer& call, const RequestFields& fields) {
-  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *call->model));
   settings.max_tokens = fields.integer("max_completion_tokens");
   if (!settings.max_tokens) settings.max_tokens = fields.integer("max_tokens");
   const auto top = fields.integer("top_logprobs");
@@ -140,15 +161,15 @@ ApiResult<void> Api::chat(const CallPointer& call, const RequestFields& fields) 
   }
   auto messages = LOTSE_TRY(read_messages(*fields.find("messages"), "messages"));
   std::vector<Prompt> prompts = {{LOTSE_TRY(encode_chat(
-      std::move(messages), LOTSE_TRY(read_rendering(fields)), fields, *model_, "messages"))}};
+      std::move(messages), LOTSE_TRY(read_rendering(fields)), fields, *call->model, "messages"))}};
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
-  auto format = chat_format({"chatcmpl-" + random_id(), model_->id, std::time(nullptr)},
-                            job.settings, model_->tokenizer);
+  auto format = chat_format({"chatcmpl-" + random_id(), call->model->id, std::time(nullptr)},
+                            job.settings, call->model->tokenizer);
   return start(call, std::move(job), std::move(format));
 }
 
 ApiResult<void> Api::respond_to_input(const CallPointer& call, const RequestFields& fields) {
-  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *call->model));
   settings.max_tokens = fields.integer("max_output_tokens");
   const OrderedJson& input = *fields.find("input");
   OrderedJson messages = OrderedJson::array();
@@ -161,15 +182,15 @@ ApiResult<void> Api::respond_to_input(const CallPointer& call, const RequestFiel
     for (auto& item : LOTSE_TRY(read_messages(input, "input"))) messages.push_back(item);
   }
   std::vector<Prompt> prompts = {
-      {LOTSE_TRY(encode_chat(std::move(messages), {}, fields, *model_, "input"))}};
+      {LOTSE_TRY(encode_chat(std::move(messages), {}, fields, *call->model, "input"))}};
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
-  auto format = response_format({random_id(), model_->id, std::time(nullptr)}, job.settings,
+  auto format = response_format({random_id(), call->model->id, std::time(nullptr)}, job.settings,
                                 fields.string("instructions"));
   return start(call, std::move(job), std::move(format));
 }
 
 ApiResult<void> Api::message(const CallPointer& call, const RequestFields& fields) {
-  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *model_));
+  GenerationSettings settings = LOTSE_TRY(read_settings(fields, *call->model));
   settings.max_tokens = fields.integer("max_tokens");
   OrderedJson messages = OrderedJson::array();
   if (const OrderedJson* system = fields.find("system")) {
@@ -184,9 +205,9 @@ ApiResult<void> Api::message(const CallPointer& call, const RequestFields& field
   rendering.continues_last = messages.back()["role"] == "assistant";
   rendering.begins_answer = !rendering.continues_last;
   std::vector<Prompt> prompts = {
-      {LOTSE_TRY(encode_chat(std::move(messages), rendering, fields, *model_, "messages"))}};
+      {LOTSE_TRY(encode_chat(std::move(messages), rendering, fields, *call->model, "messages"))}};
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
-  auto format = anthropic_format("msg_" + random_id(), model_->id);
+  auto format = anthropic_format("msg_" + random_id(), call->model->id);
   return start(call, std::move(job), std::move(format));
 }
 
@@ -212,7 +233,7 @@ ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> pro
 
 ApiResult<void> Api::start(const CallPointer& call, GenerationJob job,
                            std::unique_ptr<AnswerFormat> format) {
-  return generate(*model_, std::move(job), std::move(format), call->exchange, metrics_,
+  return generate(call->model, std::move(job), std::move(format), call->exchange,
                   [this, call](const GenerationSummary& summary) { log_call(*call, summary); });
 }
 
@@ -223,18 +244,20 @@ ApiResult<void> Api::tokenize(const CallPointer& call, const RequestFields& fiel
   }
   std::vector<int32_t> tokens;
   if (has_text) {
-    tokens = LOTSE_TRY(encode_text(*fields.string("prompt"),
-                                   fields.boolean("add_special_tokens").value_or(true), *model_));
+    tokens =
+        LOTSE_TRY(encode_text(*fields.string("prompt"),
+                              fields.boolean("add_special_tokens").value_or(true), *call->model));
   } else {
     auto messages = LOTSE_TRY(read_messages(*fields.find("messages"), "messages"));
     tokens = LOTSE_TRY(encode_chat(std::move(messages), LOTSE_TRY(read_rendering(fields)), fields,
-                                   *model_, "messages"));
+                                   *call->model, "messages"));
   }
   OrderedJson json = {
-      {"count", tokens.size()}, {"max_model_len", model_->context}, {"tokens", tokens}};
+      {"count", tokens.size()}, {"max_model_len", call->model->context}, {"tokens", tokens}};
   if (fields.boolean("return_token_strs").value_or(false)) {
     json["token_strs"] = OrderedJson::array();
-    for (const int32_t id : tokens) json["token_strs"].push_back(model_->tokenizer.id_to_token(id));
+    for (const int32_t id : tokens)
+      json["token_strs"].push_back(call->model->tokenizer.id_to_token(id));
   }
   respond(call, {200, "application/json", to_text(json), {}});
   return {};
@@ -243,11 +266,11 @@ ApiResult<void> Api::tokenize(const CallPointer& call, const RequestFields& fiel
 ApiResult<void> Api::detokenize(const CallPointer& call, const RequestFields& fields) {
   const auto tokens = fields.integers("tokens");
   for (const int32_t token : tokens) {
-    if (token < model_->vocabulary) continue;
+    if (token < call->model->vocabulary) continue;
     return bad_field("tokens", "token {} is outside of the vocabulary of {}", token,
-                     model_->vocabulary);
+                     call->model->vocabulary);
   }
-  const std::string text = model_->tokenizer.decode(tokens, false);
+  const std::string text = call->model->tokenizer.decode(tokens, false);
   respond(call, {200, "application/json", to_text({{"prompt", text}}), {}});
   return {};
 }

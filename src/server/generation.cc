@@ -12,12 +12,12 @@ constexpr const char* kPing = ": ping\n\n";
 // Shared by the sinks of all answers. Everything but its constants belongs to the I/O thread.
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  Generation(const ServedModel& served, GenerationJob wanted, std::unique_ptr<AnswerFormat> format,
-             std::shared_ptr<Exchange> exchange, ServerMetrics& counters,
+  Generation(std::shared_ptr<const ServedModel> served, GenerationJob wanted,
+             std::unique_ptr<AnswerFormat> format, std::shared_ptr<Exchange> exchange,
              std::function<void(const GenerationSummary&)> done)
-      : model(served),
+      : model(std::move(served)),
         job(std::move(wanted)),
-        metrics(counters),
+        metrics(*model->metrics),
         format_(std::move(format)),
         exchange_(std::move(exchange)),
         done_(std::move(done)),
@@ -25,7 +25,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     for (const Prompt& prompt : job.prompts) usage_.prompt_tokens += std::ssize(prompt.tokens);
   }
 
-  const ServedModel& model;
+  const std::shared_ptr<const ServedModel> model;
   const GenerationJob job;
   ServerMetrics& metrics;
 
@@ -89,7 +89,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   }
 
   void cancel_all() {
-    for (const RequestId id : ids_) model.engine.cancel(id);
+    for (const RequestId id : ids_) model->engine.cancel(id);
   }
 
   void on_piece(size_t index, const Piece& piece) {
@@ -166,7 +166,7 @@ class AnswerSink final : public RequestSink {
       : generation_(std::move(generation)),
         settings_(generation_->job.settings),
         answer_(answer),
-        decoder_(generation_->model.tokenizer, settings_.skip_special),
+        decoder_(generation_->model->tokenizer, settings_.skip_special),
         stop_(settings_.stop, settings_.include_stop) {}
 
   void on_prompt(std::vector<GeneratedToken> tokens) override {
@@ -211,7 +211,7 @@ class AnswerSink final : public RequestSink {
  private:
   Piece prompt_piece(const Prompt& prompt, std::vector<GeneratedToken> tokens) const {
     return {generation_->job.settings.echo
-                ? generation_->model.tokenizer.decode(prompt.tokens, true)
+                ? generation_->model->tokenizer.decode(prompt.tokens, true)
                 : "",
             std::move(tokens), true};
   }
@@ -266,12 +266,11 @@ ApiResult<const char*> finish_reason(const AnswerEnd& end) {
   return std::unexpected(ApiError{500, "the device failed: " + message, {}, "device_error"});
 }
 
-ApiResult<void> generate(const ServedModel& model, GenerationJob job,
+ApiResult<void> generate(const std::shared_ptr<const ServedModel>& model, GenerationJob job,
                          std::unique_ptr<AnswerFormat> format, std::shared_ptr<Exchange> exchange,
-                         ServerMetrics& metrics,
                          std::function<void(const GenerationSummary&)> done) {
-  const auto generation = std::make_shared<Generation>(
-      model, std::move(job), std::move(format), std::move(exchange), metrics, std::move(done));
+  const auto generation = std::make_shared<Generation>(model, std::move(job), std::move(format),
+                                                       std::move(exchange), std::move(done));
   const GenerationJob& kept = generation->job;
   std::vector<RequestId> ids;
   for (size_t answer = 0; answer < generation->answers(); ++answer) {
@@ -279,9 +278,9 @@ ApiResult<void> generate(const ServedModel& model, GenerationJob job,
                                 static_cast<int64_t>(answer) % kept.settings.n);
     request.deadline = kept.deadline;
     auto id =
-        model.engine.submit(std::move(request), std::make_shared<AnswerSink>(generation, answer));
+        model->engine.submit(std::move(request), std::make_shared<AnswerSink>(generation, answer));
     if (!id) {
-      for (const RequestId submitted : ids) model.engine.cancel(submitted);
+      for (const RequestId submitted : ids) model->engine.cancel(submitted);
       generation->abandon();
       return std::unexpected(api_error(id.error()));
     }

@@ -32,10 +32,10 @@ struct GenerationJob {
 
 // Submits every answer of a job, and sends them in the format as they come; cancels them when the
 // client goes. Nothing was sent when this fails. `done` is called once, on the I/O thread, when all
-// is over, unless this fails. Model and metrics must outlive the request.
-ApiResult<void> generate(const ServedModel& model, GenerationJob job,
+// is over, unless this fails. The
+// model is held until then.
+ApiResult<void> generate(const std::shared_ptr<const ServedModel>& model, GenerationJob job,
                          std::unique_ptr<AnswerFormat> format, std::shared_ptr<Exchange> exchange,
-                         ServerMetrics& metrics,
                          std::function<void(const GenerationSummary&)> done);
 
 }  // namespace lotse

@@ -15,13 +15,14 @@
 
 namespace lotse {
 
-// Cumulative buckets. Not thread-safe.
+// Counts by bucket. Not thread-safe.
 class Histogram {
  public:
   explicit Histogram(std::span<const double> bounds)
       : bounds_(bounds), counts_(bounds.size() + 1) {}
   void observe(double value);
-  void write(std::string& out, const std::string& name, const std::string& labels) const;
+  // The samples of one set of labels, without the family's TYPE line.
+  void write(std::string& out, std::string_view name, std::string_view labels) const;
 
  private:
   std::span<const double> bounds_;
@@ -30,27 +31,37 @@ class Histogram {
   double sum_ = 0;
 };
 
+// Of one model's requests.
+struct RequestMetrics {
+  RequestMetrics();
+
+  int64_t stopped = 0, cut = 0, cancelled = 0;
+  Histogram first_token, inter_token, end_to_end, queue, prefill, decode, inference;
+  Histogram prompt_tokens, generated_tokens;
+};
+
 // Thread-safe.
 class ServerMetrics {
  public:
-  ServerMetrics();
-
   void count_request(const AnswerEnd& end);
   void count_cancelled(int64_t answers);
   void observe_inter_token(std::chrono::nanoseconds time);
 
-  // Under "lotse:", and once more under "vllm:" if asked for.
-  std::string text(std::string_view model, const ServingStats& stats, int64_t connections,
-                   bool with_vllm_names) const;
+  RequestMetrics snapshot() const;
 
  private:
-  std::string text_under(std::string_view prefix, std::string_view model,
-                         const ServingStats& stats) const;
-
   mutable std::mutex mutex_;
-  int64_t stopped_ = 0, cut_ = 0, cancelled_ = 0;
-  Histogram first_token_, inter_token_, end_to_end_, queue_, prefill_, decode_, inference_;
-  Histogram prompt_tokens_, generated_tokens_;
+  RequestMetrics metrics_;
 };
+
+struct ModelMetrics {
+  std::string id;
+  RequestMetrics requests;
+  ServingStats engine;
+};
+
+// Under "lotse:", and once more under "vllm:" if asked for.
+std::string metrics_text(std::span<const ModelMetrics> models, int64_t connections,
+                         bool with_vllm_names);
 
 }  // namespace lotse

@@ -18,7 +18,8 @@ ServedModel served_model(std::string id, ServingEngine& serving) {
           std::time(nullptr),
           longest_token(tokenizer),
           std::string(engine.device().name()),
-          std::make_shared<GrammarCache>(tokenizer)};
+          std::make_shared<GrammarCache>(tokenizer),
+          nullptr};
 }
 
 int64_t longest_token(const Tokenizer& tokenizer) {

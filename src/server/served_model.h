@@ -11,7 +11,9 @@
 
 namespace lotse {
 
-// Constant; what it refers to outlives all requests.
+class ServerMetrics;
+
+// Constant; what it refers to lives as long as it does.
 struct ServedModel {
   std::string id;
   ServingEngine& engine;
@@ -24,6 +26,12 @@ struct ServedModel {
   int64_t max_token_bytes;  // of the longest token's text
   std::string device = {};  // that it runs on
   std::shared_ptr<GrammarCache> grammars = {};
+  std::shared_ptr<ServerMetrics> metrics = {};
+};
+
+struct LoadedModel {
+  std::unique_ptr<ServingEngine> engine;
+  ServedModel model;
 };
 
 // Of an engine that has a tokenizer.

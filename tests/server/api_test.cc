@@ -5,6 +5,7 @@
 
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "tests/server/fakes.h"
 
@@ -30,11 +31,20 @@ class ApiTest : public testing::Test {
       const std::scoped_lock lock(log_mutex);
       log += line + "\n";
     };
-    api.emplace(std::move(options));
+    api.reset();
+    models.emplace(std::vector{ModelSource{"nano", true, [this] { return loaded(); }}},
+                   ModelRegistryOptions());
+    api.emplace(std::move(options), *models);
+  }
+
+  LoadedModel loaded() {
+    return {nullptr,
+            {"nano", engine, *tokenizer, &*chat, 64, 2048, {}, 1234, longest_token(*tokenizer)}};
   }
 
   void serve() {
-    api->serve({"nano", engine, *tokenizer, &*chat, 64, 2048, {}, 1234, longest_token(*tokenizer)});
+    models->start({});
+    while (!models->is_ready()) std::this_thread::yield();
   }
 
   std::vector<int32_t> tokens(const std::string& text) {
@@ -98,6 +108,7 @@ class ApiTest : public testing::Test {
   std::optional<Chat> chat;
   std::mutex log_mutex;
   std::string log;
+  std::optional<ModelRegistry> models;
   std::optional<Api> api;  // last: its thread uses the others
 };
 

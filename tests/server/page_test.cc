@@ -62,7 +62,8 @@ TEST(Page, HasEveryFileOfTheFolder) {
 }
 
 TEST(Page, IsServedWithoutKeyAndWithAStrictPolicy) {
-  Api api(with_key());
+  ModelRegistry models({ModelSource{"none"}}, {});
+  Api api(with_key(), models);
   for (const PageFile& file : page_files()) {
     const HttpResponse response = get(api, "GET", std::string(file.path));
     EXPECT_EQ(response.status, 200) << file.path;
@@ -82,7 +83,8 @@ TEST(Page, IsServedWithoutKeyAndWithAStrictPolicy) {
 }
 
 TEST(Page, IsSentOnce) {
-  Api api({});
+  ModelRegistry models({ModelSource{"none"}}, {});
+  Api api({}, models);
   const HttpResponse first = get(api, "GET", "/app.js");
   const std::string etag = header(first, "ETag");
   EXPECT_EQ(etag.size(), 18U) << etag;
@@ -94,7 +96,8 @@ TEST(Page, IsSentOnce) {
 }
 
 TEST(Page, IsOnlyRead) {
-  Api api({});
+  ModelRegistry models({ModelSource{"none"}}, {});
+  Api api({}, models);
   EXPECT_EQ(get(api, "HEAD", "/").status, 200);
   const HttpResponse response = get(api, "POST", "/");
   EXPECT_EQ(response.status, 405);

@@ -26,13 +26,21 @@ QUESTION = {"messages": [{"role": "user", "content": "What is 17 plus 25?"}]}
 ENDLESS = {"prompt": "a", "max_tokens": 1900, "ignore_eos": True}
 
 
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it never came true")
+        time.sleep(0.05)
+
+
 class Server:
     """One `lotse serve` process; ready when the constructor returns."""
 
-    def __init__(self, *arguments, environment=None, wait=True):
+    def __init__(self, *arguments, models=(MODEL,), environment=None, wait=True):
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [LOTSE, "serve", MODEL, "--port", "0", *arguments],
+            [LOTSE, "serve", *models, "--port", "0", *arguments],
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
@@ -499,8 +507,8 @@ class Operations(unittest.TestCase):
                 self.assertNotIn("key-two", server.errors())
                 self.assertNotIn("17 plus", server.errors())
 
-    def refused(self, *arguments):
-        with Server(*arguments, wait=False) as server:
+    def refused(self, *arguments, models=(MODEL,)):
+        with Server(*arguments, models=models, wait=False) as server:
             self.assertEqual(server.process.wait(20), 1)
             return server.errors()
 
@@ -515,17 +523,55 @@ class Operations(unittest.TestCase):
 
     def test_configuration_by_file_and_environment(self):
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
-            config.write('name = "from-file"\nmax-queued = 7\ncors-origin = ["https://a", "https://b"]\n')
+            config.write(f'model = "from-file={MODEL}"\nmax-queued = 7\n')
+            config.write('cors-origin = ["https://a", "https://b"]\n')
             config.flush()
-            with Server("--config", config.name) as server:
+            with Server("--config", config.name, models=[]) as server:
                 self.assertIn("from-file", server.banner)
                 _, headers, _ = server.request("GET", "/version", headers={"Origin": "https://b"})
                 self.assertEqual(headers["Access-Control-Allow-Origin"], "https://b")
-            environment = {"LOTSE_SERVE_NAME": "from-environment"}
-            with Server("--config", config.name, environment=environment) as server:
+            environment = {"LOTSE_SERVE_MODEL": f"from-environment={MODEL}"}
+            with Server("--config", config.name, models=[], environment=environment) as server:
                 self.assertIn("from-environment", server.banner)
-            with Server("--name", "from-flag", environment=environment) as server:
+            with Server(models=[f"from-flag={MODEL}"], environment=environment) as server:
                 self.assertIn("from-flag", server.banner)
+
+    def test_several_models(self):
+        models = [f"{name}={MODEL}" for name in ["first", "second", "third"]]
+        with Server("--pin", "second", "--idle-unload", "1", models=models) as server:
+            self.assertIn("first (when asked for), second, third (when asked for)", server.banner)
+
+            def loaded():
+                listed = json.loads(server.request("GET", "/v1/models")[2])["data"]
+                return [model["id"] for model in listed if model["loaded"]]
+
+            self.assertEqual(loaded(), ["second"])
+            for asked, answering in [("third", "third"), (None, "first"), ("second", "second")]:
+                body = {**QUESTION, **({"model": asked} if asked else {})}
+                status, answer = server.post("/v1/chat/completions", body)
+                self.assertEqual((status, answer.get("model")), (200, answering), answer)
+                self.assertEqual(answer["choices"][0]["message"]["content"], "17 + 25 = 42")
+            self.assertEqual(server.post("/v1/chat/completions", {**QUESTION, "model": "x"})[0], 404)
+            until(lambda: loaded() == ["second"])
+            text = server.request("GET", "/metrics")[2].decode()
+            for name in ["first", "second", "third"]:
+                counted = f'lotse:request_success_total{{model_name="{name}",finished_reason="stop"}} 1'
+                self.assertIn(counted, text)
+            self.assertEqual(text.count("# TYPE lotse:request_success_total counter"), 1)
+
+    def test_a_model_that_cannot_be_loaded(self):
+        with tempfile.TemporaryDirectory() as directory:
+            broken = pathlib.Path(directory) / "broken"
+            shutil.copytree(MODEL, broken)
+            (broken / "tokenizer.json").write_text("{}")
+            with Server(models=[MODEL, str(broken)]) as server:
+                status, answer = server.post("/v1/chat/completions", {**QUESTION, "model": "broken"})
+                self.assertEqual(status, 500, answer)
+                self.assertIn("tokenizer.json", answer["error"]["message"])
+                self.assertEqual(server.post("/v1/chat/completions", QUESTION)[0], 200)
+            self.assertIn("tokenizer.json", self.refused("--pin", "broken", models=[MODEL, str(broken)]))
+        self.assertIn("--pin", self.refused("--pin", "other"))
+        self.assertIn("two models", self.refused(models=[MODEL, MODEL]))
 
     @unittest.skipUnless(shutil.which("openssl"), "not run: openssl is not installed")
     def test_tls(self):

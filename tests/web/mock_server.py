@@ -21,9 +21,9 @@ TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
          ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
           "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-MODELS = [{"id": "lotse-nano", "object": "model", "owned_by": "lotse", "max_model_len": 32768,
+MODELS = [{"id": "lotse-nano", "object": "model", "owned_by": "lotse", "max_model_len": 32768, "loaded": True,
            "device": "cpu"},
-          {"id": "other", "object": "model", "owned_by": "lotse", "max_model_len": 4096,
+          {"id": "other", "object": "model", "owned_by": "lotse", "max_model_len": 4096, "loaded": True,
            "device": "ascend"}]
 HTML = "<img src=x onerror=\"document.title='injected'\"><b>bold</b> & <script>alert(1)</script>"
 LONG = """A pilot boards the ship before the port and knows what its master cannot: the depth of \
