@@ -287,9 +287,11 @@ TEST_F(Moe, RoutingV3CountsAndPlaces) {
         size_t pair = 0;
         for (int64_t e = first; e < last; ++e) {
           sum += tokens_of(e);
-          if (type == 0) EXPECT_EQ(found[at(e - first)], sum);
-          if (type == 1) EXPECT_EQ(found[at(e - first)], tokens_of(e));
-          if (type != 2 || tokens_of(e) == 0) continue;
+          if (type < 2) {
+            EXPECT_EQ(found[at(e - first)], type == 0 ? sum : tokens_of(e));
+            continue;
+          }
+          if (tokens_of(e) == 0) continue;
           EXPECT_EQ(found[pair++], static_cast<double>(e));
           EXPECT_EQ(found[pair++], tokens_of(e));
         }
