@@ -102,14 +102,14 @@ void ModelRegistry::drain() {
 void ModelRegistry::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   const auto has_work = [this] { return !queue_.empty(); };
-  while (!stop.stop_requested()) {
+  while (!is_draining_) {
     if (options_.idle_unload.count() > 0) {
       wake_.wait_for(lock, stop, std::min(kSweep, options_.idle_unload), has_work);
       unload_idle(lock);
     } else {
       wake_.wait(lock, stop, has_work);
     }
-    if (!queue_.empty() && !stop.stop_requested()) load_next(lock);
+    if (!queue_.empty() && !is_draining_) load_next(lock);
   }
   for (const auto& entry : entries_) {
     for (const Loaded& done : std::exchange(entry->waiting, {})) {
