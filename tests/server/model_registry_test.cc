@@ -150,9 +150,10 @@ TEST_F(ModelRegistryTest, AFailureIsToldAndTriedAgain) {
 }
 
 TEST_F(ModelRegistryTest, DrainAnswersThoseWhoWait) {
-  std::promise<void> go;
+  std::promise<void> begun, go;
   auto slow = source("slow");
-  slow.load = [wait = go.get_future().share(), load = slow.load] {
+  slow.load = [&begun, wait = go.get_future().share(), load = slow.load] {
+    begun.set_value();
     wait.wait();
     return load();
   };
@@ -163,6 +164,7 @@ TEST_F(ModelRegistryTest, DrainAnswersThoseWhoWait) {
   };
   models.load("slow", note);
   models.load("next", note);
+  begun.get_future().wait();
   const auto refused = load(models, "next");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::limit);
