@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "base/toml.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "engine/model_drafter.h"
 #include "server/api.h"
 
 namespace lotse::cli {
@@ -28,6 +30,7 @@ struct ServeOptions {
   HttpOptions http;
   ServingOptions serving;
   EngineOptions engine;
+  std::string draft_model;
   std::string api_key_file;
   bool allow_unauthenticated = false;
   std::vector<std::string> cors_origins;
@@ -112,12 +115,22 @@ Result<LoadedModel> load(const std::string& id, const std::filesystem::path& pat
                          const ServeOptions& options) {
   EngineOptions engine_options = options.engine;
   engine_options.max_sequences = options.serving.max_sequences;
-  auto engine = LOTSE_TRY(Engine::open(path, engine_options));
+  std::unique_ptr<Drafter> drafter;
+  std::unique_ptr<Engine> engine;
+  if (options.draft_model.empty()) {
+    engine = LOTSE_TRY(Engine::open(path, engine_options));
+  } else {
+    const auto draft = LOTSE_TRY(find_model(options.draft_model));
+    TargetAndDraft models = LOTSE_TRY(open_with_draft(path, draft, engine_options));
+    engine = std::move(models.target);
+    drafter = make_model_drafter(std::move(models.draft), options.serving.draft_rule,
+                                 options.serving.prefix_cache);
+  }
   if (engine->tokenizer() == nullptr) {
     return fail(ErrorCode::not_found, "{}: the model has no tokenizer.json, so it cannot read text",
                 path.string());
   }
-  auto serving = ServingEngine::start(std::move(engine), options.serving);
+  auto serving = ServingEngine::start(std::move(engine), options.serving, std::move(drafter));
   ServedModel model = served_model(id, *serving);
   return LoadedModel{std::move(serving), std::move(model)};
 }
@@ -313,9 +326,18 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
   app.add_option("--draft-tokens", o.serving.draft_tokens,
-                 "Tokens guessed from a sequence's own past and checked in one step; 0: none")
-      ->check(CLI::Range(int64_t{0}, int64_t{64}))
-      ->capture_default_str();
+                 "Tokens guessed ahead and checked in one step; 0: none. Default 4 with "
+                 "--draft-model, else 0; without one, from the sequence's own past")
+      ->check(CLI::Range(int64_t{0}, int64_t{64}));
+  app.add_option("--draft-model", o.draft_model,
+                 "Smaller model with the same tokens that guesses what this one will say");
+  app.add_option(
+         "--draft-rule", o.serving.draft_rule,
+         "Which guesses hold above temperature 0. seeded: those that leave the answer as it "
+         "is without them; rejection: more, the distribution of answers being the same")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, DraftRule>{
+          {"seeded", DraftRule::seeded}, {"rejection", DraftRule::rejection}}))
+      ->default_str("seeded");
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "Compute every prompt anew");
 }
 
@@ -356,8 +378,14 @@ void add_serve(Commands& commands) {
                     "no MODEL was given; `lotse serve lotse-nano` serves "
                     "the bundled one");
       }
+      if (options->models.size() > 1 && !options->draft_model.empty()) {
+        return fail(ErrorCode::invalid_input, "--draft-model goes with one MODEL; {} were given",
+                    options->models.size());
+      }
       if (options->http.host == "localhost") options->http.host = "127.0.0.1";
       options->serving.prefix_cache = !options->no_prefix_cache;
+      const bool is_open = app->get_option("--draft-tokens")->count() == 0;
+      if (!options->draft_model.empty() && is_open) options->serving.draft_tokens = 4;
       return serve(*options);
     };
   });

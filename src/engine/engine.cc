@@ -29,7 +29,27 @@ bool computes_in_f32(const Model& model) {
   });
 }
 
+DType cache_type(const Model& model) { return computes_in_f32(model) ? DType::f32 : DType::bf16; }
+
+Result<Model> load_for(const Checkpoint& checkpoint, int64_t context) {
+  return load_model(checkpoint, context > 0 ? context : kDefaultContext);
+}
+
+MemoryNeeds needs_of(const Model& model) {
+  MemoryNeeds needs;
+  for (const Weight& weight : model.weights) needs.weights += stored_bytes(weight);
+  const char* cached = cache_type(model) == DType::f32 ? "f32" : "bf16";
+  needs.position_bytes = static_cast<int64_t>(kv_bytes_per_token(model.program, cached));
+  needs.max_context = model.context;
+  return needs;
+}
+
 }  // namespace
+
+Result<MemoryNeeds> memory_needs(const fs::path& path, int64_t context) {
+  const Checkpoint checkpoint = LOTSE_TRY(open_checkpoint(path));
+  return needs_of(LOTSE_TRY(load_for(checkpoint, context)));
+}
 
 const char* name(FinishReason reason) {
   switch (reason) {
@@ -79,8 +99,7 @@ Result<std::unique_ptr<Engine>> Engine::open_rank(const fs::path& path,
 
 Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Group* group) {
   const Checkpoint checkpoint = LOTSE_TRY(open_checkpoint(path));
-  const int64_t wanted = options.context > 0 ? options.context : kDefaultContext;
-  model_ = LOTSE_TRY(load_model(checkpoint, wanted));
+  model_ = LOTSE_TRY(load_for(checkpoint, options.context));
   if (group != nullptr) LOTSE_TRY(shard_model(model_, group->rank(), group->size()));
   tokenizer_ = LOTSE_TRY(load_tokenizer(checkpoint));
   chat_ = LOTSE_TRY(Chat::load(checkpoint));
@@ -103,13 +122,11 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
 
 // All ranks of a group follow rank 0's plan: they number the blocks of the cache alike.
 Result<void> Engine::set_limits(const EngineOptions& options, Group* group) {
-  limits_.cache_type = computes_in_f32(model_) ? DType::f32 : DType::bf16;
-  MemoryNeeds needs;
+  limits_.cache_type = cache_type(model_);
+  MemoryNeeds needs = needs_of(model_);
   needs.available = device_->available_bytes() / options.ranks;
-  for (const Weight& weight : model_.weights) needs.weights += stored_bytes(weight);
-  const char* cached = limits_.cache_type == DType::f32 ? "f32" : "bf16";
-  needs.position_bytes = static_cast<int64_t>(kv_bytes_per_token(model_.program, cached));
-  needs.max_context = model_.context;
+  needs.draft_weights = options.beside.weights;
+  needs.position_bytes += options.beside.position_bytes;
   needs.sequences = options.max_sequences;
   memory_plan_ = LOTSE_TRY(plan_memory(needs, {options.context, options.cache_tokens}));
   int64_t agreed[] = {memory_plan_.context, memory_plan_.cache_tokens};

@@ -26,6 +26,7 @@ struct EngineOptions {
   int64_t max_sequences = 1;
   int64_t cache_tokens = 0;  // positions in the cache, of all sequences; 0: what fits
   int32_t ranks = 1;         // processes that share the model, each on a device of its own
+  MemoryNeeds beside;        // of a draft model that is to be opened next, on the same device
 };
 
 inline constexpr int64_t kDefaultContext = 8192;
@@ -101,6 +102,9 @@ class Engine {
   double load_seconds_ = 0;
   int64_t streamed_weight_bytes_ = 0;
 };
+
+// What a checkpoint's weights and cache take, without loading them; `context` as in EngineOptions.
+Result<MemoryNeeds> memory_needs(const std::filesystem::path& path, int64_t context);
 
 // The tokenizer of a checkpoint: tokenizer.json beside the weights or a GGUF's own. Nothing when
 // there is none.

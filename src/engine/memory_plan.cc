@@ -20,25 +20,31 @@ std::unexpected<Error> too_much(const MemoryNeeds& needs, int64_t positions, int
               "{} positions need {} of cache, and {} of {} are left beside {} of weights: {} "
               "positions fit (--context)",
               positions, amount(positions * needs.position_bytes),
-              amount(fits * needs.position_bytes), amount(needs.available), amount(needs.weights),
-              fits);
+              amount(fits * needs.position_bytes), amount(needs.available),
+              amount(needs.weights + needs.draft_weights), fits);
 }
 
 }  // namespace
 
 std::string MemoryPlan::text() const {
-  return fmt::format("{} of weights, {} of cache ({} positions, {} each), {} available",
-                     amount(needs.weights), amount(cache_tokens * needs.position_bytes),
-                     cache_tokens, amount(needs.position_bytes), amount(needs.available));
+  std::string weights = amount(needs.weights) + " of weights";
+  if (needs.draft_weights > 0) {
+    weights += fmt::format(" and {} of the draft model's", amount(needs.draft_weights));
+  }
+  return fmt::format("{}, {} of cache ({} positions, {} each), {} available", weights,
+                     amount(cache_tokens * needs.position_bytes), cache_tokens,
+                     amount(needs.position_bytes), amount(needs.available));
 }
 
 Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wishes) {
-  const int64_t left = needs.available - needs.weights - kWorking;
+  const int64_t weights = needs.weights + needs.draft_weights;
+  const int64_t working = needs.draft_weights > 0 ? 2 * kWorking : kWorking;
+  const int64_t left = needs.available - weights - working;
   if (left <= 0) {
     return fail(ErrorCode::limit,
                 "the weights need {}, and {} are available; `lotse port` to a smaller format, or "
                 "more memory, helps",
-                amount(needs.weights), amount(needs.available));
+                amount(weights), amount(needs.available));
   }
   const int64_t fits = left / std::max<int64_t>(needs.position_bytes, 1);
   MemoryPlan plan{needs, std::min(needs.max_context, fits), 0};

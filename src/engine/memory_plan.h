@@ -11,9 +11,11 @@ namespace lotse {
 struct MemoryNeeds {
   int64_t available = 0;       // bytes, on the device
   int64_t weights = 0;         // bytes
-  int64_t position_bytes = 0;  // of one position of one sequence in the cache, all layers
+  int64_t position_bytes = 0;  // of one position of one sequence in the cache, all layers; with a
+                               // draft model, in both caches
   int64_t max_context = 0;     // the model's
   int64_t sequences = 1;       // that are to run at once
+  int64_t draft_weights = 0;   // bytes of a draft model's; 0 without one
 };
 
 // What the caller asks for; 0 where it has no wish.
@@ -28,7 +30,7 @@ struct MemoryPlan {
   int64_t cache_tokens = 0;  // positions of all sequences together, at least one context
 
   // For people: "1.2 GiB of weights, 0.9 GiB of cache (8192 positions, 112 KiB each), 20.1 GiB
-  // available".
+  // available"; with a draft model "1.2 GiB of weights and 0.3 GiB of the draft model's, …".
   std::string text() const;
 };
 

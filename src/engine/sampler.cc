@@ -6,13 +6,18 @@
 namespace lotse {
 namespace {
 
-// SplitMix64 (Steele et al. 2014) of seed and counter: a uniform number in [0, 1).
-double uniform(uint64_t seed, uint64_t counter) {
+// SplitMix64 (Steele et al. 2014) of seed and counter.
+uint64_t scramble(uint64_t seed, uint64_t counter) {
   uint64_t x = seed + (counter + 1) * 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  x ^= x >> 31;
-  return static_cast<double>(x >> 11) * 0x1.0p-53;
+  return x ^ (x >> 31);
+}
+
+double sum(std::span<const Candidate> candidates) {
+  double total = 0;
+  for (const Candidate& c : candidates) total += static_cast<double>(c.logit);
+  return total;
 }
 
 }  // namespace
@@ -24,7 +29,25 @@ Sampler::Seen* Sampler::find(int32_t token) {
   return &*seen_.insert(it, Seen{token, 0});
 }
 
+Sampler Sampler::fork(RandomStream stream) const {
+  Sampler other(params_);
+  if (penalises()) other.seen_ = seen_;
+  other.stream_ = stream;
+  other.draws_ = draws_;
+  return other;
+}
+
+// A uniform number in [0, 1): that of the next draw.
+double Sampler::random(RandomStream stream) const {
+  uint64_t seed = params_.seed;
+  // The streams of one seed must not be those of another a few draws on.
+  if (stream != RandomStream::choice)
+    seed = scramble(seed ^ 0x6c6f747365u, static_cast<uint64_t>(stream));
+  return static_cast<double>(scramble(seed, draws_) >> 11) * 0x1.0p-53;
+}
+
 void Sampler::see_prompt(std::span<const int32_t> tokens) {
+  if (!penalises()) return;
   for (const int32_t token : tokens) find(token);
 }
 
@@ -145,9 +168,8 @@ bool Sampler::keep_likely(std::optional<double> mass, double doubt) {
 }
 
 int32_t Sampler::draw() {
-  double total = 0;
-  for (const Candidate& c : candidates_) total += static_cast<double>(c.logit);
-  double left = uniform(params_.seed, draws_++) * total;
+  double left = random(stream_) * sum(candidates_);
+  ++draws_;
   for (const Candidate& c : candidates_) {
     left -= static_cast<double>(c.logit);
     if (left < 0) return c.token;
@@ -155,13 +177,19 @@ int32_t Sampler::draw() {
   return candidates_.back().token;
 }
 
-int32_t Sampler::sample(std::span<const float> logits) {
-  const bool penalised = penalises();
-  if (params_.temperature <= 0 && !penalised) {
-    return likeliest(logits);
-  }
+// Copies the logits and penalises what was seen.
+void Sampler::prepare(std::span<const float> logits) {
   adjusted_.assign(logits.begin(), logits.end());
-  if (penalised) penalise();
+  if (penalises()) penalise();
+}
+
+void Sampler::count(int32_t token) {
+  if (penalises()) ++find(token)->in_answer;
+}
+
+int32_t Sampler::sample(std::span<const float> logits) {
+  if (params_.temperature <= 0 && !penalises()) return likeliest(logits);
+  prepare(logits);
   int32_t token = 0;
   if (params_.temperature <= 0) {
     token = likeliest(adjusted_);
@@ -169,7 +197,61 @@ int32_t Sampler::sample(std::span<const float> logits) {
     choose_candidates();
     token = draw();
   }
-  if (penalised) ++find(token)->in_answer;
+  count(token);
+  return token;
+}
+
+int32_t Sampler::sample(std::span<const float> logits, Distribution& from) {
+  const int32_t token = sample(logits);
+  from = {};
+  if (params_.temperature > 0) from = {candidates_, sum(candidates_)};
+  return token;
+}
+
+int32_t Sampler::sample_drafted(std::span<const float> logits, int32_t drafted,
+                                const Distribution& from) {
+  if (params_.temperature <= 0) return sample(logits);
+  prepare(logits);
+  choose_candidates();
+  const int32_t token = draw_remainder(drafted, from);
+  ++draws_;
+  count(token);
+  return token;
+}
+
+// `drafted` with probability min(1, p / q); else one of what the draft's q leaves of p.
+int32_t Sampler::draw_remainder(int32_t drafted, const Distribution& from) {
+  const auto at = [](int32_t token) { return static_cast<size_t>(token); };
+  drafted_.resize(adjusted_.size());
+  for (const Candidate& c : from.candidates) {
+    drafted_[at(c.token)] = static_cast<double>(c.logit) / from.total;
+  }
+  if (from.candidates.empty()) drafted_[at(drafted)] = 1;
+  const double q = drafted_[at(drafted)];
+  const double total = sum(candidates_);
+  double p = 0;
+  double left = 0;
+  for (const Candidate& c : candidates_) {
+    const double share = static_cast<double>(c.logit) / total;
+    if (c.token == drafted) p = share;
+    left += std::max(share - drafted_[at(c.token)], 0.0);
+  }
+  int32_t token = drafted;
+  if (random(RandomStream::acceptance) * q >= p) {
+    left *= random(stream_);
+    token = -1;
+    for (const Candidate& c : candidates_) {
+      const double rest = static_cast<double>(c.logit) / total - drafted_[at(c.token)];
+      if (rest <= 0) continue;
+      token = c.token;
+      left -= rest;
+      if (left < 0) break;
+    }
+    // Where rounding left nothing, p and q are the same.
+    if (token < 0) token = candidates_.front().token;
+  }
+  for (const Candidate& c : from.candidates) drafted_[at(c.token)] = 0;
+  drafted_[at(drafted)] = 0;
   return token;
 }
 

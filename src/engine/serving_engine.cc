@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <thread>
 
-#include "engine/draft.h"
+#include "engine/batch_builder.h"
+#include "engine/drafter.h"
 #include "engine/logprobs.h"
 #include "engine/scheduler.h"
 
@@ -19,7 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 // Rows that a step may have with drafts: about what the weights' way from memory pays for.
 constexpr int64_t kDraftRows = 16;
-constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 size_t at(int64_t index) { return static_cast<size_t>(index); }
 
@@ -29,24 +28,39 @@ double seconds_between(Clock::time_point start, Clock::time_point end) {
 
 // A request with everything that its generation needs but its place in the schedule.
 struct Active {
-  Active(GenerationRequest asked, std::shared_ptr<RequestSink> listener)
-      : request(std::move(asked)), sink(std::move(listener)), sampler(request.sampling) {
+  Active(GenerationRequest asked, std::shared_ptr<RequestSink> listener,
+         std::span<const int64_t> end_tokens, int64_t draft_tokens)
+      : request(std::move(asked)),
+        sink(std::move(listener)),
+        chooser(request, end_tokens),
+        draft_length(draft_tokens) {
     outcome.prompt_tokens = std::ssize(request.prompt);
   }
 
   GenerationRequest request;
   std::shared_ptr<RequestSink> sink;
-  Sampler sampler;
+  TokenChooser chooser;
+  DraftLength draft_length;
+  Draft draft;  // its tokens are the sequence's
   Clock::time_point submitted = Clock::now();
   RequestOutcome outcome;
   std::vector<GeneratedToken> prompt_rows;  // of tokens 1, 2, …, as far as they were computed
 };
 
+// Null where nothing is to be drafted.
+std::unique_ptr<Drafter> choose_drafter(std::unique_ptr<Drafter> given,
+                                        const ServingOptions& options) {
+  if (options.draft_tokens == 0) return nullptr;
+  return given ? std::move(given) : make_lookup_drafter();
+}
+
 class ThreadedServingEngine final : public ServingEngine {
  public:
-  ThreadedServingEngine(std::unique_ptr<Engine> engine, const ServingOptions& options)
+  ThreadedServingEngine(std::unique_ptr<Engine> engine, const ServingOptions& options,
+                        std::unique_ptr<Drafter> drafter)
       : engine_(std::move(engine)),
         options_(options),
+        drafter_(choose_drafter(std::move(drafter), options)),
         blocks_(engine_->limits().cache_blocks, options.prefix_cache),
         scheduler_({std::min(options.max_sequences, engine_->limits().max_sequences),
                     std::min(options.step_tokens, engine_->limits().max_tokens),
@@ -63,7 +77,9 @@ class ThreadedServingEngine final : public ServingEngine {
     LOTSE_TRY(check_queue(std::ssize(request.prompt)));
     const RequestId id = next_id_++;
     arrived_tokens_ += std::ssize(request.prompt);
-    arrived_.emplace_back(id, std::make_unique<Active>(std::move(request), std::move(sink)));
+    arrived_.emplace_back(
+        id, std::make_unique<Active>(std::move(request), std::move(sink), engine_->end_tokens(),
+                                     options_.draft_tokens));
     wake_.notify_one();
     return id;
   }
@@ -142,10 +158,10 @@ class ThreadedServingEngine final : public ServingEngine {
     while (wait_for_work()) {
       const auto start = Clock::now();
       expire(start);
-      make_drafts();
-      const std::vector<ScheduledTokens> step = scheduler_.plan();
-      if (!step.empty()) run(step);
-      publish_stats(start, step.empty() ? 0 : 1);
+      const auto step = next_step();
+      if (!step) end_all(step.error());
+      if (step && !step->empty()) run(*step);
+      publish_stats(start, step && !step->empty() ? 1 : 0);
       tell_ends();
     }
   }
@@ -177,7 +193,6 @@ class ThreadedServingEngine final : public ServingEngine {
     sequence->prompt_length = std::ssize(active->request.prompt);
     sequence->tokens = active->request.prompt;
     sequence->salt = hash_salt(active->request.cache_salt);
-    active->sampler.see_prompt(active->request.prompt);
     active_.emplace(id, std::move(active));
     scheduler_.add(std::move(sequence));
   }
@@ -190,15 +205,39 @@ class ThreadedServingEngine final : public ServingEngine {
     for (const RequestId id : expired) end(id, FinishReason::deadline);
   }
 
-  void make_drafts() {
-    if (options_.draft_tokens == 0) return;
+  Result<std::vector<ScheduledTokens>> next_step() {
+    if (drafter_ != nullptr) LOTSE_TRY(make_drafts());
+    return scheduler_.plan();
+  }
+
+  Result<void> make_drafts() {
     const std::vector<Sequence*> sequences = scheduler_.generating();
+    std::vector<DraftWish> wishes;
     for (Sequence* sequence : sequences) {
-      const int64_t left = engine_->limits().max_context - std::ssize(sequence->tokens) - 1;
-      const int64_t each = kDraftRows / std::ssize(sequences) - 1;
-      sequence->draft =
-          look_up_draft(sequence->tokens, std::min({options_.draft_tokens, each, left}));
+      sequence->draft.clear();
+      Active& active = *active_.at(sequence->id);
+      const int64_t most =
+          std::min(kDraftRows / std::ssize(sequences) - 1, tokens_left(active) - 1);
+      if (most < 1) continue;
+      const int64_t worthwhile = std::min(most, active.draft_length.next());
+      if (worthwhile < 1) continue;
+      wishes.push_back({sequence, &active.chooser, worthwhile, {}});
     }
+    if (wishes.empty()) return {};
+    const auto start = Clock::now();
+    LOTSE_TRY(drafter_->propose(wishes));
+    drafting_seconds_ += seconds_between(start, Clock::now());
+    for (DraftWish& wish : wishes) {
+      wish.sequence->draft = wish.draft.tokens;
+      active_.at(wish.sequence->id)->draft = std::move(wish.draft);
+    }
+    return {};
+  }
+
+  // That a generation may still choose.
+  int64_t tokens_left(const Active& active) const {
+    const int64_t context = engine_->limits().max_context - std::ssize(active.request.prompt);
+    return std::min(active.request.max_tokens, context) - active.outcome.generated_tokens;
   }
 
   void run(const std::vector<ScheduledTokens>& step) {
@@ -241,46 +280,39 @@ class ThreadedServingEngine final : public ServingEngine {
   }
 
   Batch make_batch(const std::vector<ScheduledTokens>& step) {
-    tokens_.clear();
-    positions_.clear();
-    rows_.clear();
-    sequences_.clear();
+    batch_.clear();
     for (const ScheduledTokens& part : step) {
       const Sequence& s = *part.sequence;
-      const auto first = static_cast<int32_t>(tokens_.size());
-      const auto fresh = std::span(s.tokens).subspan(at(s.computed), at(part.tokens));
-      tokens_.insert(tokens_.end(), fresh.begin(), fresh.end());
-      tokens_.insert(tokens_.end(), s.draft.begin(), s.draft.begin() + part.drafted);
-      const int64_t count = part.tokens + part.drafted;
-      for (int64_t i = 0; i < count; ++i) {
-        positions_.push_back(static_cast<int32_t>(s.computed + i));
-      }
-      for (int64_t i = count - rows_of(part); i < count; ++i) {
-        rows_.push_back(first + static_cast<int32_t>(i));
-      }
-      sequences_.push_back(
-          {first, static_cast<int32_t>(count), static_cast<int32_t>(s.computed + count), s.blocks});
+      batch_.add(std::span(s.tokens).subspan(at(s.computed), at(part.tokens)),
+                 std::span(s.draft).first(at(part.drafted)), s.computed, rows_of(part), s.blocks);
     }
-    if (rows_.empty()) rows_.push_back(0);  // a device makes at least one row
-    return {tokens_, positions_, sequences_, rows_};
+    return batch_.batch();
   }
 
   void deliver(const ScheduledTokens& part, std::span<const float> rows) {
     Active& active = *active_.at(part.sequence->id);
     if (wants_all_rows(part)) note_prompt(active, part, rows);
     if (!part.reaches_end) return;
-    const auto vocabulary = at(engine_->config().vocabulary);
-    // Each row's choice is what it would be without a draft; the next row holds as long as the
-    // draft has it right.
     Sequence& sequence = *part.sequence;
-    const std::vector<int32_t> draft = std::exchange(sequence.draft, {});
+    sequence.draft.clear();
+    const Draft draft = std::exchange(active.draft, {});
     drafted_tokens_ += part.drafted;
+    const auto vocabulary = at(engine_->config().vocabulary);
+    // A row holds as long as the draft has the tokens before it right.
     for (int64_t i = 0; i <= part.drafted; ++i) {
       const auto row = rows.last(at(part.drafted + 1 - i) * vocabulary).first(vocabulary);
-      const auto token = choose(active, sequence, row);
-      if (!token || i == part.drafted || *token != draft[at(i)]) return;
+      const bool is_drafted = i < part.drafted;
+      const auto token = is_drafted && options_.draft_rule == DraftRule::rejection
+                             ? active.chooser.choose(row, draft.tokens[at(i)], draft.from[at(i)])
+                             : active.chooser.choose(row);
+      const bool is_right = is_drafted && token == draft.tokens[at(i)];
+      accepted_tokens_ += is_right ? 1 : 0;
+      if (!take(active, sequence, token, row)) return;
+      if (!is_right) {
+        active.draft_length.note(part.drafted, i);
+        return;
+      }
       scheduler_.accept_drafted(sequence);
-      ++accepted_tokens_;
     }
   }
 
@@ -298,24 +330,24 @@ class ThreadedServingEngine final : public ServingEngine {
     if (part.reaches_end) active.sink->on_prompt(std::move(active.prompt_rows));
   }
 
-  // The token that was chosen; nothing when the generation has ended.
-  std::optional<int32_t> choose(Active& active, Sequence& sequence, std::span<const float> logits) {
+  // What was chosen from `logits`, nothing where there is no token to choose. Whether the
+  // generation goes on; else it was ended.
+  bool take(Active& active, Sequence& sequence, std::optional<int32_t> chosen,
+            std::span<const float> logits) {
     const GenerationRequest& request = active.request;
-    const std::span<const float> adjusted = adjust(active, logits);
-    if (std::ranges::all_of(adjusted, [](float logit) { return logit == kForbidden; })) {
-      const bool is_whole = !request.constraint || request.constraint->can_end();
-      end(sequence.id, is_whole ? FinishReason::stop : FinishReason::dead_end);
-      return std::nullopt;
+    if (!chosen) {
+      end(sequence.id, active.chooser.can_end() ? FinishReason::stop : FinishReason::dead_end);
+      return false;
     }
-    const int32_t token = active.sampler.sample(adjusted);
+    const int32_t token = *chosen;
     RequestOutcome& outcome = active.outcome;
     if (outcome.first_token_at == 0) {
       outcome.first_token_at = seconds_between(active.submitted, Clock::now());
     }
-    if (is_end(request, token)) {
+    if (active.chooser.is_end(token)) {
       outcome.stop_token = token;
       end(sequence.id, FinishReason::stop);
-      return std::nullopt;
+      return false;
     }
     ++outcome.generated_tokens;
     ++generated_tokens_;
@@ -324,68 +356,19 @@ class ThreadedServingEngine final : public ServingEngine {
                                          : GeneratedToken{token, 0, {}};
     sequence.tokens.push_back(token);
     const bool goes_on = active.sink->on_token(generated);
-    if (request.constraint) request.constraint->accept(token);
-    if (!goes_on || (request.constraint && request.constraint->is_finished())) {
+    active.chooser.accept(token);
+    if (!goes_on || active.chooser.is_finished()) {
       end(sequence.id, FinishReason::stop);
-      return std::nullopt;
+      return false;
     }
-    if (outcome.generated_tokens >= request.max_tokens ||
-        std::ssize(sequence.tokens) >= engine_->limits().max_context) {
-      end(sequence.id, FinishReason::length);
-      return std::nullopt;
-    }
-    return token;
-  }
-
-  bool is_end(const GenerationRequest& request, int32_t token) const {
-    if (std::ranges::find(request.stop_tokens, token) != request.stop_tokens.end()) return true;
-    return !request.ignore_eos && engine_->is_end(token);
-  }
-
-  // The logits after what the request forbids and favours; the same ones where it does neither.
-  std::span<const float> adjust(const Active& active, std::span<const float> logits) {
-    const GenerationRequest& request = active.request;
-    const bool is_early = active.outcome.generated_tokens < request.min_tokens;
-    if (!request.constraint && request.logit_bias.empty() && request.allowed_tokens.empty() &&
-        !is_early) {
-      return logits;
-    }
-    adjusted_.assign(logits.begin(), logits.end());
-    if (!request.allowed_tokens.empty()) {
-      std::ranges::fill(adjusted_, kForbidden);
-      for (const int32_t id : request.allowed_tokens) adjusted_[at(id)] = logits[at(id)];
-    }
-    for (const auto& [id, bias] : request.logit_bias) adjusted_[at(id)] += bias;
-    if (request.constraint) constrain(request);
-    if (is_early) {
-      const auto forbid = [&](int64_t id) { adjusted_[at(id)] = kForbidden; };
-      for_each_known(engine_->end_tokens(), forbid);
-      for_each_known(request.stop_tokens, forbid);
-    }
-    return adjusted_;
-  }
-
-  // Of those that end a text: neither list need keep to the vocabulary, since one is a file's and
-  // the other a request's.
-  void for_each_known(const auto& tokens, const auto& function) const {
-    for (const int64_t id : tokens) {
-      if (id >= 0 && id < std::ssize(adjusted_)) function(id);
-    }
-  }
-
-  // Leaves the tokens that the constraint allows and, where the text is complete, end tokens.
-  void constrain(const GenerationRequest& request) {
-    ends_.clear();
-    const auto keep = [&](int64_t id) { ends_.emplace_back(id, adjusted_[at(id)]); };
-    if (!request.ignore_eos) for_each_known(engine_->end_tokens(), keep);
-    for_each_known(request.stop_tokens, keep);
-    request.constraint->mask(adjusted_);
-    if (!request.constraint->can_end()) return;
-    for (const auto& [id, logit] : ends_) adjusted_[at(id)] = logit;
+    if (tokens_left(active) > 0) return true;
+    end(sequence.id, FinishReason::length);
+    return false;
   }
 
   void end(RequestId id, FinishReason reason, std::optional<Error> error = std::nullopt) {
     scheduler_.remove(id);
+    if (drafter_ != nullptr) drafter_->forget(id);
     auto node = active_.extract(id);
     Active& active = *node.mapped();
     active.outcome.reason = reason;
@@ -403,6 +386,7 @@ class ThreadedServingEngine final : public ServingEngine {
   void end_all(const Error& error) {
     while (!active_.empty()) end(active_.begin()->first, FinishReason::error, error);
     scheduler_.reset();
+    if (drafter_ != nullptr) drafter_->reset();
   }
 
   void publish_stats(Clock::time_point start, int64_t steps) {
@@ -420,10 +404,12 @@ class ThreadedServingEngine final : public ServingEngine {
     stats_.preemptions = scheduler_.preemptions();
     stats_.drafted_tokens = drafted_tokens_;
     stats_.accepted_tokens = accepted_tokens_;
+    stats_.draft_source = drafter_ == nullptr ? "" : drafter_->name();
     stats_.prefix_queries = scheduler_.prefix_queries();
     stats_.prefix_hits = scheduler_.prefix_hits();
     stats_.step_seconds += steps > 0 ? seconds : 0;
     stats_.executing_seconds = executing_seconds_;
+    stats_.drafting_seconds = drafting_seconds_;
   }
 
   const std::unique_ptr<Engine> engine_;
@@ -440,6 +426,7 @@ class ThreadedServingEngine final : public ServingEngine {
   std::mutex joining_;
 
   // The serving thread's.
+  const std::unique_ptr<Drafter> drafter_;  // null: nothing is drafted
   BlockCache blocks_;
   Scheduler scheduler_;
   std::map<RequestId, std::unique_ptr<Active>> active_;
@@ -449,10 +436,8 @@ class ThreadedServingEngine final : public ServingEngine {
   int64_t drafted_tokens_ = 0;
   int64_t accepted_tokens_ = 0;
   double executing_seconds_ = 0;
-  std::vector<int32_t> tokens_, positions_, rows_;
-  std::vector<BatchSequence> sequences_;
-  std::vector<float> adjusted_;
-  std::vector<std::pair<int64_t, float>> ends_;
+  double drafting_seconds_ = 0;
+  BatchBuilder batch_;
 
   std::thread thread_;  // last: it uses everything above
 };
@@ -460,8 +445,9 @@ class ThreadedServingEngine final : public ServingEngine {
 }  // namespace
 
 std::unique_ptr<ServingEngine> ServingEngine::start(std::unique_ptr<Engine> engine,
-                                                    const ServingOptions& options) {
-  return std::make_unique<ThreadedServingEngine>(std::move(engine), options);
+                                                    const ServingOptions& options,
+                                                    std::unique_ptr<Drafter> drafter) {
+  return std::make_unique<ThreadedServingEngine>(std::move(engine), options, std::move(drafter));
 }
 
 }  // namespace lotse

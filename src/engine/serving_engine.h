@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/drafter.h"
 #include "engine/engine.h"
 #include "engine/request.h"
 
@@ -17,6 +18,7 @@ struct ServingOptions {
   int64_t step_tokens = 512;            // prompts are cut so that a step has no more
   bool prefix_cache = true;
   int64_t draft_tokens = 0;  // that are guessed for one sequence at a time; 0: none
+  DraftRule draft_rule = DraftRule::seeded;
 };
 
 using RequestId = uint64_t;
@@ -39,14 +41,18 @@ struct ServingStats {
   int64_t prefix_hits = 0;       // tokens that were found
   double step_seconds = 0;       // of all steps, wall time
   double executing_seconds = 0;  // the part of it that the device computed
+  double drafting_seconds = 0;   // the part of it that drafts took
+  std::string draft_source;      // of the drafted tokens: the drafter's name
 };
 
 // Runs an engine on a thread of its own. Every member may be called from any thread.
 class ServingEngine {
  public:
-  // Takes an engine that was opened with room for options.max_sequences.
+  // Takes an engine that was opened with room for options.max_sequences, and what is to draft for
+  // it; without a drafter, options.draft_tokens are looked up in the sequence's own past.
   static std::unique_ptr<ServingEngine> start(std::unique_ptr<Engine> engine,
-                                              const ServingOptions& options);
+                                              const ServingOptions& options,
+                                              std::unique_ptr<Drafter> drafter = nullptr);
   virtual ~ServingEngine() = default;
 
   // Queues a request. Errors, at once: invalid_input for a prompt that is empty, does not fit in

@@ -60,6 +60,16 @@ class MetricsWriter {
     }
   }
 
+  // By what made the drafts.
+  void drafted(std::string_view name, int64_t ServingStats::* member) {
+    begin("counter", name);
+    for (const ModelMetrics& model : models_) {
+      const std::string& source = model.engine.draft_source;
+      sample(name, fmt::format("{},source=\"{}\"", labels(model), source.empty() ? "none" : source),
+             model.engine.*member);
+    }
+  }
+
   std::string text() && { return std::move(out_); }
 
  private:
@@ -95,8 +105,8 @@ std::string text_under(std::string_view prefix, std::span<const ModelMetrics> mo
   writer.counter("num_preemptions_total", &ServingStats::preemptions);
   writer.counter("prefix_cache_queries_total", &ServingStats::prefix_queries);
   writer.counter("prefix_cache_hits_total", &ServingStats::prefix_hits);
-  writer.counter("spec_decode_num_draft_tokens_total", &ServingStats::drafted_tokens);
-  writer.counter("spec_decode_num_accepted_tokens_total", &ServingStats::accepted_tokens);
+  writer.drafted("spec_decode_num_draft_tokens_total", &ServingStats::drafted_tokens);
+  writer.drafted("spec_decode_num_accepted_tokens_total", &ServingStats::accepted_tokens);
   writer.finished();
   writer.histogram("time_to_first_token_seconds", &RequestMetrics::first_token);
   writer.histogram("inter_token_latency_seconds", &RequestMetrics::inter_token);

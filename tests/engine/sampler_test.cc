@@ -50,6 +50,74 @@ TEST(Sampler, TruncationsKeepWhatTheyPromise) {
   EXPECT_EQ(draw_many({.temperature = 1}, logits, 2000).size(), 4u);
 }
 
+// Whatever the draft is and whatever the options, tokens come as often as without it, and as many
+// drafted ones as can: Σ min(p, q) of them (Leviathan et al. 2023, theorem 3.5).
+TEST(Sampler, DraftsKeepTheDistribution) {
+  constexpr int kDraws = 20'000;
+  constexpr size_t kTokens = 12;
+  const SamplingParams options[] = {{.temperature = 1},
+                                    {.temperature = 0.5F, .top_k = 4},
+                                    {.temperature = 1.5F, .top_p = 0.7F},
+                                    {.temperature = 1, .min_p = 0.2F},
+                                    {.temperature = 1, .typical_p = 0.5F},
+                                    {.temperature = 2, .top_k = 9, .top_p = 0.8F, .min_p = 0.1F}};
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 1.5F);
+  for (SamplingParams params : options) {
+    std::vector<float> p_logits(kTokens);
+    std::vector<float> q_logits(kTokens);
+    for (float& x : p_logits) x = normal(random);
+    for (size_t i = 0; i < kTokens; ++i) q_logits[i] = p_logits[i] + normal(random);
+    std::vector<double> expected(kTokens);
+    std::vector<double> drafted_share(kTokens);
+    Distribution from;
+    Sampler(params).sample(p_logits, from);
+    for (const Candidate& c : from.candidates) {
+      expected[static_cast<size_t>(c.token)] = static_cast<double>(c.logit) / from.total;
+    }
+    std::vector<int> seen(kTokens);
+    int accepted = 0;
+    params.seed = 11;
+    Sampler target(params);
+    for (int i = 0; i < kDraws; ++i) {
+      const int32_t drafted = target.fork(RandomStream::draft).sample(q_logits, from);
+      const int32_t token = target.sample_drafted(p_logits, drafted, from);
+      ++seen[static_cast<size_t>(token)];
+      accepted += token == drafted ? 1 : 0;
+    }
+    for (const Candidate& c : from.candidates) {
+      drafted_share[static_cast<size_t>(c.token)] = static_cast<double>(c.logit) / from.total;
+    }
+    double chi_squared = 0;
+    double overlap = 0;
+    for (size_t i = 0; i < kTokens; ++i) {
+      overlap += std::min(expected[i], drafted_share[i]);
+      const double count = expected[i] * kDraws;
+      if (count == 0) EXPECT_EQ(seen[i], 0);
+      if (count > 0) chi_squared += (seen[i] - count) * (seen[i] - count) / count;
+    }
+    EXPECT_LT(chi_squared, 31.3);  // p = 0.001 at 11 degrees of freedom
+    EXPECT_NEAR(static_cast<double>(accepted) / kDraws, overlap, 0.015);
+  }
+}
+
+TEST(Sampler, AForkDrawsTheSame) {
+  const std::vector<float> logits(50, 0.0F);
+  Sampler sampler({.temperature = 1, .repetition_penalty = 1.5F, .seed = 7});
+  sampler.see_prompt(std::vector<int32_t>{4, 5});
+  for (int i = 0; i < 20; ++i) {
+    Sampler fork = sampler.fork(RandomStream::choice);
+    Sampler other = sampler.fork(RandomStream::draft);
+    int same = 0;
+    for (int k = 0; k < 8; ++k) {
+      const int32_t token = sampler.sample(logits);
+      EXPECT_EQ(fork.sample(logits), token);
+      same += other.sample(logits) == token ? 1 : 0;
+    }
+    EXPECT_LT(same, 5);
+  }
+}
+
 TEST(Sampler, SameSeedSameDraws) {
   const std::vector<float> logits(50, 0.0f);
   Sampler a({.temperature = 1, .seed = 7});

@@ -3,62 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <filesystem>
 #include <future>
-#include <mutex>
 #include <random>
 
-#include "engine/draft.h"
+#include "engine/prompt_lookup.h"
+#include "recorder.h"
 
 namespace lotse {
 namespace {
-
-using namespace std::chrono_literals;
-
-class Recorder final : public RequestSink {
- public:
-  explicit Recorder(int64_t stop_after = -1) : stop_after_(stop_after) {}
-
-  void on_prompt(std::vector<GeneratedToken> rows) override { prompt = std::move(rows); }
-
-  bool on_token(const GeneratedToken& token) override {
-    const std::scoped_lock lock(mutex_);
-    tokens.push_back(token.token);
-    logprobs.push_back(token.logprob);
-    changed_.notify_all();
-    return std::ssize(tokens) != stop_after_;
-  }
-
-  void on_end(const RequestOutcome& outcome) override {
-    const std::scoped_lock lock(mutex_);
-    EXPECT_FALSE(outcome_) << "ended twice";
-    outcome_ = outcome;
-    changed_.notify_all();
-  }
-
-  const RequestOutcome& wait() {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, 60s, [this] { return outcome_.has_value(); }));
-    return *outcome_;
-  }
-
-  void wait_for_tokens(int64_t count) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, 60s,
-                      [&] { return outcome_.has_value() || std::ssize(tokens) >= count; });
-  }
-
-  std::vector<int32_t> tokens;
-  std::vector<float> logprobs;
-  std::vector<GeneratedToken> prompt;
-
- private:
-  int64_t stop_after_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::optional<RequestOutcome> outcome_;
-};
 
 class ServingEngineTest : public testing::Test {
  protected:

@@ -1,4 +1,4 @@
-#include "engine/draft.h"
+#include "engine/prompt_lookup.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-// Guesses of the tokens to come, which one step can check all at once.
+// How a sequence that repeats itself may go on.
 #pragma once
 
 #include <cstdint>
