@@ -178,7 +178,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         self.mock.chats.append(body)
         if "response_format" in body:
-            self.refuse(400, "response_format: not supported yet by this server")
+            self.refuse(400, "response_format: not what this server likes")
             return
         try:
             self.stream(body)
