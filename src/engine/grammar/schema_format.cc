@@ -35,7 +35,8 @@ const char* const kDate =
     R"(([1-9]\d{3}-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))|([1-9]\d(0[48]|[2468][048]|[13579][26])|([2468][048]|[13579][26])00)-02-29))";
 const char* const kTime =
     R"(([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d))";
-const char* const kLabel = "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?";
+// Without "--", which stands for other alphabets only.
+const char* const kLabel = "[A-Za-z0-9](-?[A-Za-z0-9]){0,30}";
 const char* const kByte = R"((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d))";
 const char* const kPathCharacter = R"(([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}))";
 
@@ -54,8 +55,13 @@ std::string ipv6() {
   return result + ")";
 }
 
-std::string uri_tail() {
-  return fmt::format("(/{0}*)*(\\?({0}|[/?])*)?(#({0}|[/?])*)?", kPathCharacter);
+std::string query_and_fragment() {
+  return fmt::format("(\\?({0}|[/?])*)?(#({0}|[/?])*)?", kPathCharacter);
+}
+
+std::string full_uri() {
+  return fmt::format("[A-Za-z][A-Za-z0-9+.-]*://{}(:\\d{{1,5}})?(/{}*)*{}", host_name(),
+                     kPathCharacter, query_and_fragment());
 }
 
 }  // namespace
@@ -97,10 +103,12 @@ std::optional<std::string> pattern_of_format(std::string_view name) {
   if (name == "ipv6") return ipv6();
   if (name == "uuid") return "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
   if (name == "uri" || name == "iri" || name == "url") {
-    return fmt::format("[A-Za-z][A-Za-z0-9+.-]*://{}(:\\d{{1,5}})?{}", host_name(), uri_tail());
+    return full_uri();
   }
   if (name == "uri-reference" || name == "iri-reference") {
-    return fmt::format("([A-Za-z][A-Za-z0-9+.-]*://{}(:\\d{{1,5}})?)?{}", host_name(), uri_tail());
+    // A path does not begin with "//", after which a host would stand.
+    return fmt::format("{0}|(/({1}+(/{1}*)*)?)?{2}", full_uri(), kPathCharacter,
+                       query_and_fragment());
   }
   if (name == "json-pointer") return "(/([^~/]|~[01])*)*";
   if (name == "relative-json-pointer") return "(0|[1-9]\\d{0,8})(#|(/([^~/]|~[01])*)*)";

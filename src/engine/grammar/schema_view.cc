@@ -194,6 +194,12 @@ void tighten(std::optional<Decimal>& bound, bool& exclusive, const Decimal& othe
   exclusive = other_exclusive;
 }
 
+// Of a supported format.
+Result<Dfa> form_of_format(std::string_view name, DfaBudget& budget) {
+  return to_dfa(*parse_regex(*pattern_of_format(name), RegexDialect::pcre), RegexMatch::whole,
+                budget);
+}
+
 }  // namespace
 
 Result<NumberRules> number_rules(SchemaDocument& document, const SchemaView& view) {
@@ -205,17 +211,17 @@ Result<NumberRules> number_rules(SchemaDocument& document, const SchemaView& vie
       const bool flag = strict != nullptr && *strict == true;
       for (const Json* bound : {plain, strict}) {
         if (bound == nullptr || bound->is_boolean()) continue;
+        rules.any = true;  // also where it is beyond every number that is then written
         const auto decimal = Decimal::parse(bound->dump());
         const bool negative = bound->get<double>() < 0;
         if (!decimal) {
-          if (negative != upper) continue;  // beyond every number that is written
+          if (negative != upper) continue;
           return document.problem(*node, ErrorCode::limit, "the bound {} is beyond 18 digits",
                                   bound->dump());
         }
         tighten(upper ? rules.bounds.high : rules.bounds.low,
                 upper ? rules.bounds.high_exclusive : rules.bounds.low_exclusive, *decimal,
                 flag || bound == strict, upper);
-        rules.any = true;
       }
     }
     if (const Json* divisor = document.member(*node, "multipleOf")) {
@@ -278,6 +284,10 @@ Result<StringRules> string_rules(SchemaDocument& document, const SchemaView& vie
       }
       LOTSE_TRY(restrict_form(*node, "pattern", to_dfa(*expression, RegexMatch::anywhere, budget)));
     }
+    const Json* encoding = document.member(*node, "contentEncoding");
+    if (encoding != nullptr && *encoding == "base64") {
+      LOTSE_TRY(restrict_form(*node, "contentEncoding", form_of_format("byte", budget)));
+    }
     if (const Json* format = document.member(*node, "format")) {
       const auto& name = format->get_ref<const std::string&>();
       if (is_annotation_format(name)) continue;
@@ -291,9 +301,7 @@ Result<StringRules> string_rules(SchemaDocument& document, const SchemaView& vie
                                 "\"format\": \"{}\" is not supported; {} are", name,
                                 supported_formats());
       }
-      LOTSE_TRY(restrict_form(
-          *node, "format",
-          to_dfa(*parse_regex(*pattern, RegexDialect::pcre), RegexMatch::whole, budget)));
+      LOTSE_TRY(restrict_form(*node, "format", form_of_format(name, budget)));
     }
   }
   return rules;
