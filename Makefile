@@ -12,7 +12,7 @@ SANITIZED := $(CLANG) -DCMAKE_BUILD_TYPE=Sanitized -DCMAKE_CXX_FLAGS_SANITIZED='
 SOURCES = $(shell git ls-files '*.cc' '*.h' '*.inc')
 
 # The folders whose code reads files that others made.
-PARSERS := base tensor checkpoint tokenizer chat_template chip model source
+PARSERS := base tensor checkpoint tokenizer chat_template chip model source grammar
 
 # Clones and worktrees share compiled objects.
 export CCACHE_BASEDIR := $(CURDIR)
