@@ -24,6 +24,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import golden_encoders
 import golden_gguf
 import record_activations
 from golden_cases import CASES
@@ -261,6 +262,7 @@ def check(cases, root):
     failures["layouts"] = check_layouts(root)
     failures["activations"] = check_activations(root)
     failures["gguf"] = golden_gguf.check(root)
+    failures["encoders"] = len(golden_encoders.check(root))
     for name, count in failures.items():
         print(f"{name}: {'ok' if count == 0 else f'{count} FAILED'}")
     return sum(failures.values())
@@ -290,6 +292,7 @@ def main():
         make_activations(arguments.root)
     if not arguments.cases:
         golden_gguf.make(arguments.root)
+        golden_encoders.make(arguments.root)
 
 
 if __name__ == "__main__":

@@ -78,10 +78,34 @@ std::unexpected<Error> TensorTable::missing(std::string_view name) const {
 
 }  // namespace
 
+namespace {
+
+// An encoder by itself, or within a model that was trained on words left out; the first ones call
+// the norms' weight and bias gamma and beta.
+std::vector<std::string> encoder_names(std::string_view name) {
+  std::vector<std::string> names = {std::string(name)};
+  if (name.ends_with("LayerNorm.weight")) {
+    names.push_back(fmt::format("{}gamma", name.substr(0, name.size() - 6)));
+  }
+  if (name.ends_with("LayerNorm.bias")) {
+    names.push_back(fmt::format("{}beta", name.substr(0, name.size() - 4)));
+  }
+  for (size_t i = names.size(); i > 0; --i) {
+    for (const char* prefix : {"bert", "roberta"}) {
+      names.push_back(fmt::format("{}.{}", prefix, names[i - 1]));
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
 std::vector<std::string> stored_names(std::string_view name) {
+  if (name.starts_with("embeddings.") || name.starts_with("encoder.")) return encoder_names(name);
   std::vector<std::string> names = {std::string(name), fmt::format("language_model.{}", name)};
   if (name.starts_with("model.")) {
     names.push_back(fmt::format("model.language_model.{}", name.substr(6)));
+    names.emplace_back(name.substr(6));  // a checkpoint for embeddings
   }
   return names;
 }

@@ -8,10 +8,24 @@
 namespace lotse {
 namespace {
 
-constexpr std::array<std::string_view, 15> kKinds = {
-    "embed",      "linear",     "rms_norm",  "rope",        "attention", "gated_activation",
-    "add",        "scale",      "softcap",   "gather_rows", "moe",       "mla",
-    "all_reduce", "all_gather", "all_to_all"};
+constexpr std::array<std::string_view, 18> kKinds = {"embed",
+                                                     "linear",
+                                                     "rms_norm",
+                                                     "layer_norm",
+                                                     "rope",
+                                                     "attention",
+                                                     "bidirectional_attention",
+                                                     "gated_activation",
+                                                     "activation",
+                                                     "add",
+                                                     "scale",
+                                                     "softcap",
+                                                     "gather_rows",
+                                                     "moe",
+                                                     "mla",
+                                                     "all_reduce",
+                                                     "all_gather",
+                                                     "all_to_all"};
 
 constexpr std::array<std::string_view, 18> kFormats = {
     "f32",   "f16",  "bf16", "w8a8", "w4a16", "w4a8", "fp8_block", "fp8_channel", "fp8_tensor",

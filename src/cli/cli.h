@@ -34,6 +34,7 @@ void add_bench(Commands& commands);
 void add_completion(Commands& commands);
 void add_devices(Commands& commands);
 void add_doctor(Commands& commands);
+void add_embed(Commands& commands);
 void add_eval(Commands& commands);
 void add_inspect(Commands& commands);
 void add_manual(Commands& commands);

@@ -11,9 +11,9 @@ using lotse::cli::Commands;
 
 void add_all(Commands& commands) {
   using namespace lotse::cli;
-  for (const auto add :
-       {add_inspect, add_port, add_verify, add_run, add_serve, add_eval, add_bench, add_pull,
-        add_synth, add_tokenize, add_devices, add_doctor, add_completion, add_manual, add_worker}) {
+  for (const auto add : {add_inspect, add_port, add_verify, add_run, add_serve, add_embed, add_eval,
+                         add_bench, add_pull, add_synth, add_tokenize, add_devices, add_doctor,
+                         add_completion, add_manual, add_worker}) {
     add(commands);
   }
 }

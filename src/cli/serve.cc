@@ -325,6 +325,10 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
   app.add_option("--step-tokens", o.serving.step_tokens, "Most tokens in one step")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--pooling", [&o](const std::string& name) { o.engine.pooling = pooling_from_name(name); },
+         "Which hidden states make embeddings; default: the checkpoint's, else the last")
+      ->check(CLI::IsMember({"last", "mean", "cls"}));
   app.add_option("--draft-tokens", o.serving.draft_tokens,
                  "Tokens guessed ahead and checked in one step; 0: none. Default 4 with "
                  "--draft-model, else 0; without one, from the sequence's own past")

@@ -228,6 +228,7 @@ Result<void> compare_models(const VerifyOptions& options, Engine& ported, Report
   const auto sample = std::span(tokens).first(
       static_cast<size_t>(std::min<int64_t>(kOperatorTokens, std::ssize(tokens))));
   report.operators = LOTSE_TRY(compare_operators(ported, *original, sample));
+  if (!original->generates()) return {};
   std::optional<int64_t> bos;
   if (original->tokenizer() != nullptr) bos = original->tokenizer()->bos_id();
   const int64_t window = std::min<int64_t>(512, original->limits().max_context);

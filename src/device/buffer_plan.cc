@@ -23,7 +23,9 @@ std::vector<Lifetime> lifetimes(const Program& program) {
     touch(output_of(program.ops[op].operation), op);
     for (const ValueId id : inputs_of(program.ops[op].operation)) touch(id, op);
   }
-  touch(program.logits, program.ops.size());
+  for (const ValueId result : {program.logits, program.hidden}) {
+    if (result != kNone) touch(result, program.ops.size());
+  }
   return lives;
 }
 

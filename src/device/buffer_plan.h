@@ -14,7 +14,7 @@ struct BufferPlan {
 
 // Places fp32 values of up to `max_tokens` and `max_outputs` rows. Two values that are live at the
 // same time never overlap; a value is live from the operator that makes it to the last that reads
-// it. The logits stay live to the end.
+// it. The results stay live to the end.
 BufferPlan plan_buffers(const Program& program, int64_t max_tokens, int64_t max_outputs);
 
 }  // namespace lotse

@@ -37,6 +37,9 @@ struct Batch {
   std::span<const int32_t> output_rows;  // indices of the tokens whose logits are wanted
 };
 
+// The index of token t by which an embedding chooses its row.
+int64_t embed_index(EmbedBy by, const Batch& batch, int64_t t);
+
 // What an executable must be able to hold; fixed when it is loaded, so that a step allocates
 // nothing.
 struct ExecutionLimits {
@@ -65,6 +68,9 @@ struct TopLogits {
 };
 inline constexpr double kMassError = 1e-4;
 
+// The error of run() where a program has no logits.
+Error no_logits();
+
 // Sees every value as it is made, for verify and debugging. `data` is the value that the operator
 // wrote, fp32 [rows, columns]; what the observer changes in it is what later operators read.
 class Observer {
@@ -80,9 +86,10 @@ class Executable {
   virtual ~Executable() = default;
 
   // Executes one step and returns the logits, fp32 [output_rows, vocabulary], valid until the next
-  // call. The caller guarantees the limits, token ids below the vocabulary and block ids below
-  // cache_blocks (LOTSE_CHECK). A row's result depends only on its own sequence: not on its
-  // neighbours in the batch nor on how its prompt was cut into steps.
+  // call. Error: unsupported where the program has no logits. The caller guarantees the limits,
+  // token ids below the vocabulary and block ids below cache_blocks (LOTSE_CHECK). A row's result
+  // depends only on its own sequence: not on its neighbours in the batch nor on how its prompt was
+  // cut into steps.
   virtual Result<std::span<const float>> run(const Batch& batch) = 0;
 
   // Optional: a step of which only the largest logits come to the host, exactly those of run().
@@ -92,6 +99,13 @@ class Executable {
   virtual int64_t max_top() const { return 0; }
   virtual Result<TopLogits> run_top(const Batch& batch, const TopRequest& request);
   virtual Result<std::span<const float>> last_logits();
+
+  // The hidden states of the last step's output rows, fp32 [output_rows, hidden], valid until the
+  // next step. The program must have them (LOTSE_CHECK).
+  virtual Result<std::span<const float>> last_hidden() = 0;
+  // A step of which only the hidden states are wanted: what makes logits of them is left out. A
+  // program without logits has no other steps.
+  virtual Result<std::span<const float>> run_hidden(const Batch& batch) = 0;
 
   // Calls `observer` after every operator from now on; nullptr ends it.
   virtual void observe(Observer* observer) = 0;

@@ -47,6 +47,15 @@ ValueId Ops::embed(const std::string& table, int64_t vocabulary, int64_t columns
   return out;
 }
 
+ValueId Ops::embed_by(const char* name, EmbedBy by, int64_t first_row, const std::string& table,
+                      int64_t rows, int64_t columns) {
+  LOTSE_CHECK(first_row >= 0 && first_row < rows);
+  const WeightId weight = declare({{table}, WeightRole::table, rows, columns});
+  const ValueId out = value(Rows::tokens, columns);
+  record(Embed{weight, out, 1, by, first_row}, name);
+  return out;
+}
+
 ValueId Ops::linear(const char* name, ValueId in, WeightId weight, WeightId bias) {
   LOTSE_CHECK(decl(weight).columns == at(in).columns);
   LOTSE_CHECK(bias == kNone || decl(bias).columns == decl(weight).rows);
@@ -60,6 +69,15 @@ ValueId Ops::rms_norm(const char* name, ValueId in, WeightId weight, float epsil
   LOTSE_CHECK(decl(weight).columns == width);
   const ValueId out = value(at(in).rows, width);
   record(RmsNorm{in, weight, out, epsilon, 0, 1, width}, name);
+  return out;
+}
+
+ValueId Ops::layer_norm(const char* name, ValueId in, WeightId weight, WeightId bias,
+                        float epsilon) {
+  const int64_t width = at(in).columns;
+  LOTSE_CHECK(decl(weight).columns == width && decl(bias).columns == width);
+  const ValueId out = value(at(in).rows, width);
+  record(LayerNorm{in, weight, bias, out, epsilon}, name);
   return out;
 }
 
@@ -86,6 +104,19 @@ ValueId Ops::attention(ValueId qkv, const AttentionShape& s) {
   record(Attention{qkv, out, cache_layer, s.heads, s.kv_heads, s.head_dim, s.scale, s.softcap,
                    s.window},
          "attention");
+  return out;
+}
+
+ValueId Ops::bidirectional_attention(ValueId qkv, int64_t heads, int64_t head_dim, float scale) {
+  LOTSE_CHECK(at(qkv).columns == 3 * heads * head_dim && at(qkv).rows == Rows::tokens);
+  const ValueId out = value(Rows::tokens, heads * head_dim);
+  record(BidirectionalAttention{qkv, out, heads, head_dim, scale}, "attention");
+  return out;
+}
+
+ValueId Ops::activate(ValueId in, Activation activation) {
+  const ValueId out = value(at(in).rows, at(in).columns);
+  record(Activate{in, out, activation}, "activation");
   return out;
 }
 
@@ -120,9 +151,13 @@ ValueId Ops::moe(ValueId in, const MoeShape& s) {
   return out;
 }
 
-Program Ops::finish(ValueId logits) {
-  LOTSE_CHECK(at(logits).rows == Rows::outputs);
+Program Ops::finish(ValueId logits, ValueId hidden) {
+  LOTSE_CHECK(logits != kNone || hidden != kNone);
+  for (const ValueId result : {logits, hidden}) {
+    LOTSE_CHECK(result == kNone || at(result).rows == Rows::outputs);
+  }
   program_.logits = logits;
+  program_.hidden = hidden;
   return std::move(program_);
 }
 

@@ -23,9 +23,13 @@ class Ops {
   RopeId rope_table(RopeTable table);
 
   ValueId embed(const std::string& table, int64_t vocabulary, int64_t columns, float scale);
+  // Of a position, or the same for every token.
+  ValueId embed_by(const char* name, EmbedBy by, int64_t first_row, const std::string& table,
+                   int64_t rows, int64_t columns);
   ValueId linear(const char* name, ValueId in, WeightId weight, WeightId bias = kNone);
   // Over the whole row.
   ValueId rms_norm(const char* name, ValueId in, WeightId weight, float epsilon);
+  ValueId layer_norm(const char* name, ValueId in, WeightId weight, WeightId bias, float epsilon);
   // In place on `groups` column groups.
   void rms_norm_groups(const char* name, ValueId value, WeightId weight, float epsilon,
                        int64_t first_column, int64_t groups, int64_t width);
@@ -43,6 +47,9 @@ class Ops {
   // Adds a layer to the cache.
   ValueId attention(ValueId qkv, const AttentionShape& shape);
 
+  ValueId bidirectional_attention(ValueId qkv, int64_t heads, int64_t head_dim, float scale);
+
+  ValueId activate(ValueId in, Activation activation);
   ValueId gated_activation(ValueId gate_up, Activation activation);
   ValueId add(const char* name, ValueId a, ValueId b);
   ValueId gather_rows(ValueId in);
@@ -60,8 +67,8 @@ class Ops {
   };
   ValueId moe(ValueId in, const MoeShape& shape);
 
-  // Ends the recording; the object is used up.
-  Program finish(ValueId logits);
+  // Ends the recording; the object is used up. One of the results may be kNone.
+  Program finish(ValueId logits, ValueId hidden = kNone);
 
  private:
   ValueId value(Rows rows, int64_t columns);

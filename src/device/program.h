@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -53,11 +54,20 @@ struct RopeTable {
 
 enum class Activation : uint8_t { silu, gelu_tanh, gelu_erf };
 
-// out[t] = table[token[t]] · scale.
+// What an embedding's rows are chosen by.
+enum class EmbedBy : uint8_t {
+  token,
+  position,  // of the token in its sequence
+  nothing,   // every token gets the same row
+};
+
+// out[t] = table[first_row + index] · scale, where the index is t's token or position, or 0.
 struct Embed {
   WeightId table;
   ValueId out;
   float scale;
+  EmbedBy by = EmbedBy::token;
+  int64_t first_row = 0;
 };
 
 // out = in · weightᵀ + bias. The weight's format decides the arithmetic: see docs/numerics.md.
@@ -80,6 +90,15 @@ struct RmsNorm {
   int64_t first_column;
   int64_t groups;
   int64_t width;
+};
+
+// out = (in − mean(in)) / sqrt(variance(in) + epsilon) · weight + bias, over the whole row.
+struct LayerNorm {
+  ValueId in;
+  WeightId weight;
+  WeightId bias;
+  ValueId out;
+  float epsilon;
 };
 
 // Rotates, in place, the first 2 · |inverse_frequency| columns of each of `heads` adjacent heads.
@@ -106,6 +125,24 @@ struct Attention {
   float scale;
   float softcap;
   int64_t window;
+};
+
+// Attention of an encoder (Devlin et al. 2018): `qkv` holds [heads | heads | heads] · head_dim
+// columns, and every token attends to all of its own sequence. Nothing is cached, so a sequence
+// must be in one step as a whole. score = q·k · scale.
+struct BidirectionalAttention {
+  ValueId qkv;
+  ValueId out;  // heads · head_dim columns
+  int64_t heads;
+  int64_t head_dim;
+  float scale;
+};
+
+// out = activation(in).
+struct Activate {
+  ValueId in;
+  ValueId out;
+  Activation activation;
 };
 
 // out = activation(gate) · up, where `in` holds [gate | up].
@@ -161,8 +198,9 @@ struct AllGather {
   ValueId out;
 };
 
-using Operation = std::variant<Embed, Linear, RmsNorm, Rope, Attention, GatedActivation, Add,
-                               GatherRows, Softcap, Moe, AllReduce, AllGather>;
+using Operation =
+    std::variant<Embed, Linear, RmsNorm, LayerNorm, Rope, Attention, BidirectionalAttention,
+                 GatedActivation, Activate, Add, GatherRows, Softcap, Moe, AllReduce, AllGather>;
 
 struct Op {
   Operation operation;
@@ -183,11 +221,17 @@ struct Program {
   std::vector<RopeTable> ropes;
   std::vector<CacheLayer> cache_layers;
   std::vector<Op> ops;
-  ValueId logits = kNone;  // the result, Rows::outputs × vocabulary
+  // The results, Rows::outputs × vocabulary and Rows::outputs × hidden; at least one of them. The
+  // hidden states are those after the last norm, from which the logits are made.
+  ValueId logits = kNone;
+  ValueId hidden = kNone;
 };
 
 // Whether only a device that is in a group can run it: see device/walk/shard.h.
 bool has_collectives(const Program& program);
+
+// Whether its sequences must be in one step as a whole.
+bool needs_whole_sequences(const Program& program);
 
 // "linear", "rms_norm", …: the operator's name in tables, chip profiles and messages.
 const char* kind_name(const Operation& operation);
@@ -197,5 +241,7 @@ ValueId output_of(const Operation& operation);
 std::vector<ValueId> inputs_of(const Operation& operation);
 // The weights that it uses.
 std::vector<WeightId> weights_of(const Operation& operation);
+// The operators from the first to the last that writes `result`.
+std::span<const Op> operators_until(const Program& program, ValueId result);
 
 }  // namespace lotse

@@ -108,6 +108,7 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
     end_tokens_.push_back(*checkpoint.gguf_vocab->eot);
   }
   LOTSE_TRY(read_generation_config(directory_of(path)));
+  LOTSE_TRY(read_embedding(directory_of(path), options));
   device_ = LOTSE_TRY(open_device(options.device, {options.threads, group}));
   LOTSE_TRY(set_limits(options, group));
   for (size_t i = 0; i < model_.weights.size(); ++i) {
@@ -141,6 +142,10 @@ Result<void> Engine::set_limits(const EngineOptions& options, Group* group) {
   limits_.cache_blocks = ceil_div(agreed[1], limits_.block_tokens);
   limits_.max_outputs = options.max_outputs;
   limits_.max_sequences = options.max_sequences;
+  if (needs_whole_sequences(model_.program)) {
+    limits_.max_tokens = std::max(limits_.max_tokens, limits_.max_context);
+    limits_.max_outputs = limits_.max_tokens;
+  }
   return {};
 }
 
@@ -160,6 +165,19 @@ Result<void> Engine::read_generation_config(const fs::path& directory) {
   s.min_p = static_cast<float>(LOTSE_TRY(fields.number_or("min_p", 0)));
   s.repetition_penalty = static_cast<float>(LOTSE_TRY(fields.positive_or("repetition_penalty", 1)));
   return {};
+}
+
+Result<void> Engine::read_embedding(const fs::path& directory, const EngineOptions& options) {
+  const auto stored = LOTSE_TRY(read_embedding_config(directory));
+  if (model_.config.is_encoder) embedding_.pooling = Pooling::mean;
+  if (stored) embedding_ = *stored;
+  if (options.pooling) embedding_.pooling = *options.pooling;
+  return {};
+}
+
+int64_t Engine::embedding_tokens() const {
+  const int64_t most = embedding_.max_tokens;
+  return most > 0 ? std::min(most, limits_.max_context) : limits_.max_context;
 }
 
 bool Engine::is_end(int32_t token) const {
@@ -182,6 +200,7 @@ Result<GenerationResult> Engine::generate(Session& session, std::span<const int3
                                           const SamplingParams& sampling, int64_t max_tokens,
                                           const TokenCallback& on_token) {
   const auto length = static_cast<int64_t>(prompt.size());
+  if (!generates()) return std::unexpected(no_logits());
   if (prompt.empty()) return fail(ErrorCode::invalid_input, "the prompt has no tokens");
   for (const int32_t token : prompt) {
     if (token < 0 || token >= model_.config.vocabulary) {

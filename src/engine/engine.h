@@ -15,6 +15,7 @@
 #include "engine/session.h"
 #include "engine/team.h"
 #include "model/model.h"
+#include "model/pooling.h"
 
 namespace lotse {
 
@@ -24,9 +25,10 @@ struct EngineOptions {
   int64_t context = 0;       // positions; 0: the model's, at most kDefaultContext, or what fits
   int64_t max_outputs = 64;  // rows of logits a step, for scoring
   int64_t max_sequences = 1;
-  int64_t cache_tokens = 0;  // positions in the cache, of all sequences; 0: what fits
-  int32_t ranks = 1;         // processes that share the model, each on a device of its own
-  MemoryNeeds beside;        // of a draft model that is to be opened next, on the same device
+  int64_t cache_tokens = 0;             // positions in the cache, of all sequences; 0: what fits
+  std::optional<Pooling> pooling = {};  // of embeddings; else what the checkpoint says
+  int32_t ranks = 1;        // processes that share the model, each on a device of its own
+  MemoryNeeds beside = {};  // of a draft model that is to be opened next, on the same device
 };
 
 inline constexpr int64_t kDefaultContext = 8192;
@@ -65,6 +67,11 @@ class Engine {
   const MemoryPlan& memory_plan() const { return memory_plan_; }
   // Defaults of generation_config.json; greedy when it has none.
   const SamplingParams& default_sampling() const { return default_sampling_; }
+  // Whether the model makes logits, and with them text; every model makes embeddings.
+  bool generates() const { return model_.program.logits != kNone; }
+  const EmbeddingConfig& embedding() const { return embedding_; }
+  // Most tokens of a text that is embedded.
+  int64_t embedding_tokens() const;
   // Whether the model ends an answer with this token.
   bool is_end(int32_t token) const;
   const std::vector<int64_t>& end_tokens() const { return end_tokens_; }
@@ -86,6 +93,7 @@ class Engine {
   Result<void> set_limits(const EngineOptions& options, Group* group);
   // Appends tokens and draws the one that follows, from no more logits than it takes.
   Result<int32_t> next_token(Session& session, std::span<const int32_t> tokens, Sampler& sampler);
+  Result<void> read_embedding(const std::filesystem::path& directory, const EngineOptions& options);
   Result<void> read_generation_config(const std::filesystem::path& directory);
 
   Model model_;
@@ -93,6 +101,7 @@ class Engine {
   MemoryPlan memory_plan_;
   SamplingParams default_sampling_;
   std::vector<int64_t> end_tokens_;
+  EmbeddingConfig embedding_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<Chat> chat_;
   std::unique_ptr<Team> team_;  // null for one rank; outlives device and executable

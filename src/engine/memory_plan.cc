@@ -9,7 +9,7 @@
 namespace lotse {
 namespace {
 
-constexpr int64_t kShortest = 128;  // positions; a context of fewer is of no use
+constexpr int64_t kShortestContext = 128;  // positions; a context of fewer is of no use
 // Activations, tokenizer, buffers: small beside weights and cache.
 constexpr int64_t kWorking = int64_t{64} << 20;
 
@@ -51,8 +51,8 @@ Result<MemoryPlan> plan_memory(const MemoryNeeds& needs, const MemoryWishes& wis
   if (wishes.context > 0) {
     plan.context = std::min(wishes.context, needs.max_context);
     if (plan.context > fits) return too_much(needs, plan.context, fits);
-  } else if (plan.context < std::min(kShortest, needs.max_context)) {
-    return too_much(needs, std::min(kShortest, needs.max_context), fits);
+  } else if (plan.context < std::min(kShortestContext, needs.max_context)) {
+    return too_much(needs, std::min(kShortestContext, needs.max_context), fits);
   }
   if (wishes.cache_tokens > fits) return too_much(needs, wishes.cache_tokens, fits);
   const int64_t all = plan.context * needs.sequences;

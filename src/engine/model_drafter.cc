@@ -9,7 +9,7 @@
 namespace lotse {
 namespace {
 
-size_t at(int64_t index) { return static_cast<size_t>(index); }
+size_t offset_of(int64_t index) { return static_cast<size_t>(index); }
 
 // Which tokens of which sequences the draft model has in its cache.
 class DraftCache {
@@ -30,7 +30,7 @@ class DraftCache {
     const auto wanted = std::span(sequence.tokens).first(sequence.tokens.size() - 1);
     if (is_new) find_prefix(sequence, entry);
     const auto same = std::ranges::mismatch(entry.tokens, wanted).in1 - entry.tokens.begin();
-    entry.tokens.resize(at(same));
+    entry.tokens.resize(offset_of(same));
     publish(sequence, entry);
     return entry;
   }
@@ -62,9 +62,9 @@ class DraftCache {
  private:
   PrefixHash next_prefix(const Sequence& sequence, const Entry& entry) const {
     const auto block = std::ssize(entry.prefixes);
-    return hash_block(
-        block == 0 ? sequence.salt : entry.prefixes.back(),
-        std::span(sequence.tokens).subspan(at(block * block_tokens_), at(block_tokens_)));
+    return hash_block(block == 0 ? sequence.salt : entry.prefixes.back(),
+                      std::span(sequence.tokens)
+                          .subspan(offset_of(block * block_tokens_), offset_of(block_tokens_)));
   }
 
   void find_prefix(const Sequence& sequence, Entry& entry) {
@@ -112,7 +112,7 @@ class ModelDrafter final : public Drafter {
     while (!batch_.is_empty()) {
       const auto logits = LOTSE_TRY(engine_->executable().run(batch_.batch()));
       batch_.clear();
-      const auto vocabulary = at(engine_->config().vocabulary);
+      const auto vocabulary = offset_of(engine_->config().vocabulary);
       for (size_t i = 0; i < drafting.size(); ++i) {
         draft(*drafting[i], logits.subspan(i * vocabulary, vocabulary));
       }
@@ -164,7 +164,7 @@ class ModelDrafter final : public Drafter {
     while (is_all && work.most > 1 && !cache_.reserve(*work.entry, length + work.most - 1)) {
       --work.most;
     }
-    add(work, missing.first(at(count)), is_all ? 1 : 0);
+    add(work, missing.first(offset_of(count)), is_all ? 1 : 0);
     return is_all;
   }
 

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "engine/sampler.h"
+#include "model/pooling.h"
 
 namespace lotse {
 
@@ -45,6 +46,9 @@ struct GenerationRequest {
   int32_t priority = 0;                         // lower is earlier; then by arrival
   std::string cache_salt;                       // prefixes are shared under equal salts only
   std::optional<std::chrono::steady_clock::time_point> deadline;
+  // Asks for the prompt's embedding by this pooling: nothing is generated, and of the fields above
+  // only prompt, priority, cache_salt and deadline count.
+  std::optional<Pooling> pooling;
 };
 
 struct TokenLogprob {
@@ -62,7 +66,7 @@ struct GeneratedToken {
 
 // What ended a generation.
 enum class FinishReason : uint8_t {
-  stop,       // an end token, the sink, or the constraint
+  stop,       // an end token, the sink, or the constraint; the embedding is made
   length,     // max_tokens, or the end of the context
   cancelled,  // by the caller
   deadline,   // the request's own
@@ -91,6 +95,8 @@ class RequestSink {
   // Once before the first token, where prompt_logprobs was asked for: of each token of the prompt
   // but the first.
   virtual void on_prompt(std::vector<GeneratedToken> /*tokens*/) {}
+  // Once, before on_end(), where pooling was asked for: as it was pooled, neither cut nor scaled.
+  virtual void on_embedding(std::vector<float> /*embedding*/) {}
   // A token was chosen; false ends the generation (FinishReason::stop).
   virtual bool on_token(const GeneratedToken& token) = 0;
   // The last call, exactly once.

@@ -96,6 +96,7 @@ void Scheduler::admit(Room& room, std::vector<ScheduledTokens>& step) {
   while (!waiting_.empty() && running() < limits_.max_sequences && room.tokens > 0 &&
          room.outputs > 0) {
     Sequence& sequence = *waiting_.front();
+    if (sequence.is_whole && !fits(sequence, room)) return;
     find_prefix(sequence);
     if (!has_room_for(sequence)) {
       release(sequence);
@@ -113,10 +114,18 @@ void Scheduler::admit(Room& room, std::vector<ScheduledTokens>& step) {
   }
 }
 
-// Whether all that a sequence has to compute now, and its next token, fit: else it would be
-// admitted only to be preempted.
+// Whether a sequence has room in the step as a whole. In an empty one it has: its length is within
+// the limits of a step.
+bool Scheduler::fits(const Sequence& sequence, const Room& room) {
+  return length(sequence) <= room.tokens &&
+         (!sequence.wants_all_rows || length(sequence) <= room.outputs);
+}
+
+// Whether all that a sequence has to compute now, and its next token if there is one, fit: else it
+// would be admitted only to be preempted.
 bool Scheduler::has_room_for(const Sequence& sequence) const {
-  const int64_t needed = ceil_div(length(sequence) + 1, limits_.block_tokens);
+  const int64_t needed =
+      ceil_div(length(sequence) + (sequence.grows ? 1 : 0), limits_.block_tokens);
   return needed - std::ssize(sequence.blocks) <= blocks_.available();
 }
 

@@ -21,6 +21,8 @@ struct SchedulerLimits {
 struct Sequence {
   uint64_t id = 0;  // by arrival
   int32_t priority = 0;
+  bool is_whole = false;        // must be computed in one step; never beside a cached prefix
+  bool grows = true;            // tokens will follow its prompt
   bool wants_all_rows = false;  // the logits of every token of the prompt
   int64_t prompt_length = 0;
   std::vector<int32_t> tokens;  // the prompt and what was generated
@@ -100,6 +102,7 @@ class Scheduler {
   void plan_running(bool decoding, Room& room, std::vector<ScheduledTokens>& step);
   void admit(Room& room, std::vector<ScheduledTokens>& step);
   bool reserve(Sequence& sequence, int64_t length);
+  static bool fits(const Sequence& sequence, const Room& room);
   bool has_room_for(const Sequence& sequence) const;
   void find_prefix(Sequence& sequence);
   void preempt_last(std::vector<ScheduledTokens>& step);

@@ -9,6 +9,7 @@
 
 #include "engine/batch_builder.h"
 #include "engine/drafter.h"
+#include "engine/embedding.h"
 #include "engine/logprobs.h"
 #include "engine/scheduler.h"
 
@@ -44,6 +45,7 @@ struct Active {
   Draft draft;  // its tokens are the sequence's
   Clock::time_point submitted = Clock::now();
   RequestOutcome outcome;
+  std::optional<EmbeddingPool> pool;        // where an embedding was asked for
   std::vector<GeneratedToken> prompt_rows;  // of tokens 1, 2, …, as far as they were computed
 };
 
@@ -60,10 +62,12 @@ class ThreadedServingEngine final : public ServingEngine {
                         std::unique_ptr<Drafter> drafter)
       : engine_(std::move(engine)),
         options_(options),
+        is_whole_(needs_whole_sequences(engine_->model().program)),
         drafter_(choose_drafter(std::move(drafter), options)),
-        blocks_(engine_->limits().cache_blocks, options.prefix_cache),
+        blocks_(engine_->limits().cache_blocks, options.prefix_cache && !is_whole_),
         scheduler_({std::min(options.max_sequences, engine_->limits().max_sequences),
-                    std::min(options.step_tokens, engine_->limits().max_tokens),
+                    is_whole_ ? engine_->limits().max_tokens
+                              : std::min(options.step_tokens, engine_->limits().max_tokens),
                     engine_->limits().max_outputs, engine_->limits().block_tokens},
                    blocks_),
         thread_([this] { serve(); }) {}
@@ -117,25 +121,37 @@ class ThreadedServingEngine final : public ServingEngine {
     const int64_t length = std::ssize(request.prompt);
     const int64_t context = engine_->limits().max_context;
     if (length == 0) return fail(ErrorCode::invalid_input, "the prompt has no tokens");
+    if (request.pooling) return check_embedding(request);
+    if (!engine_->generates()) return std::unexpected(no_logits());
     if (length >= context) {
       return fail(ErrorCode::invalid_input,
                   "the prompt has {} tokens, and the context of {} must hold it and an answer",
                   length, context);
     }
-    const auto is_known = [this](int32_t token) {
-      return token >= 0 && token < engine_->config().vocabulary;
-    };
-    const auto expect_known = [&](const auto& tokens, const char* what) -> Result<void> {
-      const auto unknown = std::ranges::find_if_not(tokens, is_known);
-      if (unknown == tokens.end()) return {};
-      return fail(ErrorCode::invalid_input, "token {} of the {} is outside the vocabulary of {}",
-                  *unknown, what, engine_->config().vocabulary);
-    };
     LOTSE_TRY(expect_known(request.prompt, "prompt"));
     LOTSE_TRY(expect_known(request.allowed_tokens, "allowed tokens"));
     std::vector<int32_t> biased;
     for (const auto& [token, bias] : request.logit_bias) biased.push_back(token);
     return expect_known(biased, "logit bias");
+  }
+
+  Result<void> check_embedding(const GenerationRequest& request) const {
+    const int64_t length = std::ssize(request.prompt);
+    if (length > engine_->embedding_tokens()) {
+      return fail(ErrorCode::invalid_input,
+                  "the text has {} tokens, and embeddings are of at most {}", length,
+                  engine_->embedding_tokens());
+    }
+    return expect_known(request.prompt, "text");
+  }
+
+  Result<void> expect_known(std::span<const int32_t> tokens, const char* what) const {
+    const int64_t vocabulary = engine_->config().vocabulary;
+    const auto unknown = std::ranges::find_if_not(
+        tokens, [&](int32_t token) { return token >= 0 && token < vocabulary; });
+    if (unknown == tokens.end()) return {};
+    return fail(ErrorCode::invalid_input, "token {} of the {} is outside the vocabulary of {}",
+                *unknown, what, vocabulary);
   }
 
   // Under mutex_.
@@ -189,12 +205,22 @@ class ThreadedServingEngine final : public ServingEngine {
     auto sequence = std::make_unique<Sequence>();
     sequence->id = id;
     sequence->priority = active->request.priority;
-    sequence->wants_all_rows = active->request.prompt_logprobs.has_value();
+    sequence->is_whole = is_whole_;
+    sequence->grows = !active->request.pooling;
+    sequence->wants_all_rows = wants_all_rows(active->request);
     sequence->prompt_length = std::ssize(active->request.prompt);
     sequence->tokens = active->request.prompt;
     sequence->salt = hash_salt(active->request.cache_salt);
+    if (active->request.pooling) {
+      active->pool.emplace(*active->request.pooling, engine_->config().hidden);
+    }
     active_.emplace(id, std::move(active));
     scheduler_.add(std::move(sequence));
+  }
+
+  static bool wants_all_rows(const GenerationRequest& request) {
+    return request.pooling ? needs_all_tokens(*request.pooling)
+                           : request.prompt_logprobs.has_value();
   }
 
   void expire(Clock::time_point now) {
@@ -216,6 +242,7 @@ class ThreadedServingEngine final : public ServingEngine {
     for (Sequence* sequence : sequences) {
       sequence->draft.clear();
       Active& active = *active_.at(sequence->id);
+      if (!sequence->grows || is_prompt_wanted(*sequence)) continue;
       const int64_t most =
           std::min(kDraftRows / std::ssize(sequences) - 1, tokens_left(active) - 1);
       if (most < 1) continue;
@@ -243,18 +270,55 @@ class ThreadedServingEngine final : public ServingEngine {
   void run(const std::vector<ScheduledTokens>& step) {
     note_admissions(step);
     const auto start = Clock::now();
-    const auto logits = engine_->executable().run(make_batch(step));
+    const auto results = execute(step);
     executing_seconds_ += seconds_between(start, Clock::now());
-    if (!logits) return end_all(logits.error());
+    if (!results) return end_all(results.error());
     scheduler_.commit(step);
-    const auto vocabulary = at(engine_->config().vocabulary);
     size_t row = 0;
     for (const ScheduledTokens& part : step) {
-      const auto rows =
-          std::span(*logits).subspan(row * vocabulary, at(rows_of(part)) * vocabulary);
-      row += at(rows_of(part));
-      deliver(part, rows);
+      const bool is_embedding = active_.at(part.sequence->id)->pool.has_value();
+      const auto width = at(is_embedding ? engine_->config().hidden : engine_->config().vocabulary);
+      const auto rows = at(rows_of(part));
+      if (is_embedding) {
+        pool(part, results->hidden.subspan(row * width, rows * width));
+      } else if (rows > 0) {
+        deliver(part, results->logits.subspan(row * width, rows * width));
+      }
+      row += rows;
     }
+  }
+
+  // Of each output row what some part wants; the other may be empty.
+  struct StepResults {
+    std::span<const float> logits;
+    std::span<const float> hidden;
+  };
+
+  Result<StepResults> execute(const std::vector<ScheduledTokens>& step) {
+    const Batch batch = make_batch(step);
+    bool is_logits_wanted = false;
+    bool is_hidden_wanted = false;
+    for (const ScheduledTokens& part : step) {
+      if (rows_of(part) == 0) continue;
+      (active_.at(part.sequence->id)->pool ? is_hidden_wanted : is_logits_wanted) = true;
+    }
+    StepResults results;
+    Executable& executable = engine_->executable();
+    if (!is_logits_wanted) {
+      results.hidden = LOTSE_TRY(executable.run_hidden(batch));
+      return results;
+    }
+    results.logits = LOTSE_TRY(executable.run(batch));
+    if (is_hidden_wanted) results.hidden = LOTSE_TRY(executable.last_hidden());
+    return results;
+  }
+
+  void pool(const ScheduledTokens& part, std::span<const float> hidden) {
+    Active& active = *active_.at(part.sequence->id);
+    active.pool->add(part.sequence->computed - rows_of(part), hidden);
+    if (!part.reaches_end) return;
+    active.sink->on_embedding(active.pool->result());
+    end(part.sequence->id, FinishReason::stop);
   }
 
   void note_admissions(const std::vector<ScheduledTokens>& step) {
@@ -275,7 +339,11 @@ class ThreadedServingEngine final : public ServingEngine {
 
   // Of a part that was planned: before or after it was committed.
   static bool wants_all_rows(const ScheduledTokens& part) {
-    const Sequence& sequence = *part.sequence;
+    return is_prompt_wanted(*part.sequence);
+  }
+
+  // Whether every row of the prompt is wanted, and still to come: there is no room for a draft's.
+  static bool is_prompt_wanted(const Sequence& sequence) {
     return sequence.wants_all_rows && std::ssize(sequence.tokens) == sequence.prompt_length;
   }
 
@@ -414,6 +482,7 @@ class ThreadedServingEngine final : public ServingEngine {
 
   const std::unique_ptr<Engine> engine_;
   const ServingOptions options_;
+  const bool is_whole_;  // sequences must be computed in one step
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable wake_;

@@ -119,6 +119,13 @@ class TeamExecutable final : public Executable {
   }
   Result<std::span<const float>> last_logits() override { return own_->last_logits(); }
 
+  Result<std::span<const float>> last_hidden() override { return own_->last_hidden(); }
+  // The other ranks know whole steps only.
+  Result<std::span<const float>> run_hidden(const Batch& batch) override {
+    LOTSE_TRY(run(batch));
+    return own_->last_hidden();
+  }
+
   Steps steps() const override { return own_->steps(); }
 
   void observe(Observer* observer) override { own_->observe(observer); }

@@ -9,13 +9,13 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
-size_t at(int64_t index) { return static_cast<size_t>(index); }
+size_t index_of(int64_t index) { return static_cast<size_t>(index); }
 
 // Of tokens that end a text: neither list need keep to the vocabulary, since one is a file's and
 // the other a request's.
 void for_each_known(const auto& tokens, size_t vocabulary, const auto& function) {
   for (const int64_t id : tokens) {
-    if (id >= 0 && at(id) < vocabulary) function(id);
+    if (id >= 0 && index_of(id) < vocabulary) function(id);
   }
 }
 
@@ -23,12 +23,12 @@ void for_each_known(const auto& tokens, size_t vocabulary, const auto& function)
 void constrain(const GenerationRequest& request, std::span<const int64_t> end_tokens,
                std::span<float> logits) {
   std::vector<std::pair<int64_t, float>> ends;
-  const auto keep = [&](int64_t id) { ends.emplace_back(id, logits[at(id)]); };
+  const auto keep = [&](int64_t id) { ends.emplace_back(id, logits[index_of(id)]); };
   if (!request.ignore_eos) for_each_known(end_tokens, logits.size(), keep);
   for_each_known(request.stop_tokens, logits.size(), keep);
   request.constraint->mask(logits);
   if (!request.constraint->can_end()) return;
-  for (const auto& [id, logit] : ends) logits[at(id)] = logit;
+  for (const auto& [id, logit] : ends) logits[index_of(id)] = logit;
 }
 
 // The logits after what the request forbids and favours, in `adjusted`; the same ones where it does
@@ -45,12 +45,12 @@ std::span<const float> adjust(const GenerationRequest& request, bool is_draft,
   adjusted.assign(logits.begin(), logits.end());
   if (!request.allowed_tokens.empty()) {
     std::ranges::fill(adjusted, kForbidden);
-    for (const int32_t id : request.allowed_tokens) adjusted[at(id)] = logits[at(id)];
+    for (const int32_t id : request.allowed_tokens) adjusted[index_of(id)] = logits[index_of(id)];
   }
-  for (const auto& [id, bias] : request.logit_bias) adjusted[at(id)] += bias;
+  for (const auto& [id, bias] : request.logit_bias) adjusted[index_of(id)] += bias;
   if (is_constrained) constrain(request, end_tokens, adjusted);
   if (is_early) {
-    const auto forbid = [&](int64_t id) { adjusted[at(id)] = kForbidden; };
+    const auto forbid = [&](int64_t id) { adjusted[index_of(id)] = kForbidden; };
     for_each_known(end_tokens, adjusted.size(), forbid);
     for_each_known(request.stop_tokens, adjusted.size(), forbid);
   }

@@ -77,6 +77,9 @@ Json speed_json(const TargetReport& report) {
   if (!report.speed) return {{"basis", "roofline"}, {"unknown_because", report.no_speed}};
   const auto batch = static_cast<double>(report.load.batch);
   const auto context = static_cast<double>(report.load.context);
+  if (report.speed->of_texts) {
+    return {{"basis", "roofline"}, {"texts_per_second", batch / report.speed->decode_step}};
+  }
   return {{"basis", "roofline"},
           {"decode_tokens_per_second", batch / report.speed->decode_step},
           {"decode_seconds_per_token", report.speed->decode_step},

@@ -44,6 +44,7 @@ std::string model_text(const ModelFacts& model) {
                                 : std::string("by the configuration alone");
   text += fmt::format("  weights      {}, {} ({}: {})\n", main_format(model.storage),
                       format_bytes(weight_bytes(model.storage)), model.checkpoint.format, files);
+  if (model.program.cache_layers.empty()) return text + "  KV cache     none\n";
   text += fmt::format("  KV cache     {} a token in {}\n",
                       format_bytes(kv_bytes_per_token(model.program, model.storage.kv)),
                       model.storage.kv);
@@ -149,6 +150,10 @@ std::string price_text(const ChipProfile& chip, double chips) {
   return text.empty() ? "unknown; give your own in a profile (docs/chips.md)" : text;
 }
 
+constexpr const char* kRoofline =
+    "  Speeds are rooflines from the chip's profile, not measurements: what cannot be beaten,\n"
+    "  without overlap, scheduling or imbalance.\n";
+
 // The tightest limit by the time that it takes in a decode step.
 std::string limits_text(const TargetReport& report) {
   std::array<double, 4> seconds{};
@@ -179,6 +184,11 @@ std::string cost_text(const TargetReport& report) {
   if (!report.speed) return text + fmt::format("  speed        no estimate: {}\n", report.no_speed);
   const auto batch = static_cast<double>(report.load.batch);
   const auto context = static_cast<double>(report.load.context);
+  if (report.speed->of_texts) {
+    text += fmt::format("  texts        {:.1f} a second of {} tokens, in batches of {}\n",
+                        batch / report.speed->decode_step, report.load.context, report.load.batch);
+    return text + kRoofline;
+  }
   text += fmt::format("  decode       {:.1f} tokens/s, {} a token at batch {}, context {}\n",
                       batch / report.speed->decode_step, format_time(report.speed->decode_step),
                       report.load.batch, report.load.context);
@@ -186,10 +196,7 @@ std::string cost_text(const TargetReport& report) {
   text += fmt::format("  prefill      {:.0f} tokens/s, {} for {} tokens\n",
                       context / report.speed->prefill, format_time(report.speed->prefill),
                       report.load.context);
-  return text +
-         "  Speeds are rooflines from the chip's profile, not measurements: what cannot be "
-         "beaten,\n"
-         "  without overlap, scheduling or imbalance.\n";
+  return text + kRoofline;
 }
 
 std::string yes_no(bool value) { return value ? "yes" : "no"; }

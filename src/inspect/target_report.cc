@@ -60,14 +60,16 @@ void add_times(std::vector<OperatorReport>& reports, const StepTime& step) {
 Result<Speed> estimate_speed(const ModelFacts& model, TargetReport& report) {
   const int64_t devices = *report.chips * report.chip.devices_per_chip;
   const int64_t context = report.load.context;
-  const StepShape decode{report.load.batch, 1, context, 1};
+  const bool of_texts = needs_whole_sequences(model.program);
+  const StepShape decode{report.load.batch, of_texts ? context : 1, context,
+                         of_texts ? context : 1};
   const StepShape prefill{1, context, context, 1};
   const StepTime step =
       LOTSE_TRY(step_time(model.program, report.storage, decode, report.chip, devices));
   const StepTime prompt =
       LOTSE_TRY(step_time(model.program, report.storage, prefill, report.chip, devices));
   add_times(report.operators, step);
-  return Speed{step.seconds, prompt.seconds};
+  return Speed{of_texts, step.seconds, prompt.seconds};
 }
 
 std::string missing_operators(const TargetReport& report) {

@@ -36,7 +36,8 @@ struct OperatorReport {
 };
 
 struct Speed {
-  double decode_step = 0;  // s, all sequences one token further
+  bool of_texts = false;   // an encoder's, which has whole texts in a step and no prompts
+  double decode_step = 0;  // s, all sequences one token further, or all texts done
   double prefill = 0;      // s, one prompt of `context` tokens
 };
 

@@ -50,6 +50,10 @@ struct ModelConfig {
   float norm_epsilon = 1e-6f;
   Activation activation = Activation::silu;
   bool tied_embeddings = false;
+  bool is_encoder = false;     // attends both ways and writes nothing
+  int64_t first_position = 0;  // of an encoder: its table's row of position 0
+  int64_t token_types = 0;     // of an encoder
+  bool has_head = true;        // that makes logits; false: hidden states only
   bool qkv_bias = false;
   bool output_bias = false;  // of the attention's output projection
   bool mlp_bias = false;

@@ -110,16 +110,17 @@ ValueId Decoder::moe(ValueId in) {
   return ops_.moe(in, shape);
 }
 
-ValueId Decoder::logits(ValueId in) {
+ForwardResults Decoder::results(ValueId in) {
   ops_.begin_layer(kNone);
   const WeightId weight = ops_.vector({"model.norm.weight"}, config_.hidden, style_.norm_offset);
-  const ValueId last =
+  const ValueId hidden =
       ops_.rms_norm("final_norm", ops_.gather_rows(in), weight, config_.norm_epsilon);
+  if (!config_.has_head) return {kNone, hidden};
   const char* head = config_.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   const ValueId out =
-      ops_.linear("logits", last, ops_.matrix({head}, config_.vocabulary, config_.hidden));
+      ops_.linear("logits", hidden, ops_.matrix({head}, config_.vocabulary, config_.hidden));
   if (config_.final_softcap > 0) ops_.softcap(out, config_.final_softcap);
-  return out;
+  return {out, hidden};
 }
 
 }  // namespace lotse

@@ -22,6 +22,12 @@ struct DecoderStyle {
   const char* expert_down = "down_proj";
 };
 
+// What a forward ends in; see Program.
+struct ForwardResults {
+  ValueId logits;  // kNone where the configuration has no head
+  ValueId hidden;
+};
+
 // Records one decoder, layer by layer, under Hugging Face's tensor names.
 class Decoder {
  public:
@@ -38,7 +44,7 @@ class Decoder {
   ValueId mlp(ValueId in);
   ValueId add(const char* name, ValueId a, ValueId b) { return ops_.add(name, a, b); }
   // Rows wanted, final norm, output projection, final soft cap.
-  ValueId logits(ValueId in);
+  ForwardResults results(ValueId in);
 
  private:
   std::string tensor(const std::string& suffix) const { return prefix_ + suffix; }

@@ -5,9 +5,10 @@
 namespace lotse {
 
 std::span<const Family> families() {
-  static const std::array<Family, 10> kAll = {
-      family::llama, family::mistral, family::qwen2,  family::qwen3, family::qwen3_moe,
-      family::phi3,  family::gemma2,  family::gemma3, family::olmo2, family::mixtral};
+  static const std::array<Family, 13> kAll = {
+      family::llama, family::mistral, family::qwen2,      family::qwen3, family::qwen3_moe,
+      family::phi3,  family::gemma2,  family::gemma3,     family::olmo2, family::mixtral,
+      family::bert,  family::roberta, family::xlm_roberta};
   return kAll;
 }
 
@@ -20,14 +21,14 @@ const Family* find_family(std::string_view model_type) {
   return nullptr;
 }
 
-ValueId pre_norm_forward(Decoder& d, const ModelConfig& config) {
+ForwardResults pre_norm_forward(Decoder& d, const ModelConfig& config) {
   ValueId x = d.embed();
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     d.begin_layer(layer);
     x = d.add("attention_add", x, d.attention(d.norm("attention_norm", "input_layernorm", x)));
     x = d.add("output", x, d.mlp(d.norm("mlp_norm", "post_attention_layernorm", x)));
   }
-  return d.logits(x);
+  return d.results(x);
 }
 
 }  // namespace lotse

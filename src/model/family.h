@@ -16,9 +16,12 @@ struct Family {
   std::string_view title;       // for people: "Qwen3"
   // Reads and checks a configuration of this family.
   Result<ModelConfig> (*read_config)(const JsonFields& fields);
-  // Records all layers and returns the logits. Never fails: read_config has checked everything.
-  ValueId (*forward)(Decoder& decoder, const ModelConfig& config);
+  // Of a decoder: records all layers and returns what they end in. Never fails: read_config has
+  // checked everything.
+  ForwardResults (*forward)(Decoder& decoder, const ModelConfig& config);
   DecoderStyle style;
+  // Of an encoder, instead of `forward`: records all layers and returns the hidden states.
+  ValueId (*encode)(Ops& ops, const ModelConfig& config) = nullptr;
 };
 
 // All families, in the order in which they are listed to people.
@@ -29,10 +32,11 @@ const Family* find_family(std::string_view model_type);
 
 // Each family's rows, defined in its own file.
 namespace family {
+extern const Family bert, roberta, xlm_roberta;
 extern const Family llama, mistral, qwen2, qwen3, qwen3_moe, phi3, gemma2, gemma3, olmo2, mixtral;
-}
+}  // namespace family
 
 // Shared forward of pre-norm decoders (llama and its kin).
-ValueId pre_norm_forward(Decoder& decoder, const ModelConfig& config);
+ForwardResults pre_norm_forward(Decoder& decoder, const ModelConfig& config);
 
 }  // namespace lotse

@@ -83,6 +83,8 @@ Result<ModelConfig> read_model_config(const Json& config, const std::string& ori
   if (family == nullptr) return unknown_family(origin, inner.json(), type);
   ModelConfig result = LOTSE_TRY(family->read_config(inner));
   result.model_type = family->model_type;
+  // "MistralModel", say: a checkpoint for embeddings, without a head.
+  if (!text && result.architecture.ends_with("Model")) result.has_head = false;
   if (result.moe.experts * result.layers > 100'000) {
     return fail(ErrorCode::limit,
                 "{}: {} layers of {} experts are beyond the limit of 100000 experts", origin,
@@ -95,14 +97,18 @@ Result<ModelConfig> read_model_config(const Json& config, const std::string& ori
 Result<Program> record_program(const ModelConfig& config, int64_t context) {
   const Family* family = find_family(config.model_type);
   LOTSE_CHECK(family != nullptr);
+  Ops ops;
+  if (family->encode != nullptr) {
+    const ValueId hidden = family->encode(ops, config);
+    return ops.finish(kNone, hidden);
+  }
   const auto table = [&](const RopeConfig& rope) {
     return make_rope_table(rope, config.head_dim, config.max_context, context);
   };
-  Ops ops;
   Decoder decoder(ops, config, family->style, LOTSE_TRY(table(config.rope)),
                   LOTSE_TRY(table(config.local_rope.value_or(config.rope))));
-  const ValueId logits = family->forward(decoder, config);
-  return ops.finish(logits);
+  const ForwardResults results = family->forward(decoder, config);
+  return ops.finish(results.logits, results.hidden);
 }
 
 Result<Model> load_model(const Checkpoint& checkpoint, int64_t context) {

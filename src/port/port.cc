@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Files beside the weights that an artifact takes over, byte for byte.
-constexpr std::array<std::string_view, 14> kCompanions = {"tokenizer.json",
+constexpr std::array<std::string_view, 18> kCompanions = {"tokenizer.json",
                                                           "tokenizer_config.json",
                                                           "tokenizer.model",
                                                           "vocab.json",
@@ -29,6 +29,10 @@ constexpr std::array<std::string_view, 14> kCompanions = {"tokenizer.json",
                                                           "chat_template.jinja",
                                                           "chat_template.json",
                                                           "generation_config.json",
+                                                          "modules.json",
+                                                          "sentence_bert_config.json",
+                                                          "config_sentence_transformers.json",
+                                                          "1_Pooling/config.json",
                                                           "LICENSE",
                                                           "LICENSE.txt",
                                                           "NOTICE"};
@@ -294,7 +298,8 @@ Result<void> Porter::write_small_files(Workspace& workspace) {
     LOTSE_TRY(write_text(workspace, "model.safetensors.index.json", plan_.index));
   }
   for (const std::string& name : companions_) {
-    if (name.starts_with(kTemplates)) LOTSE_TRY(workspace.make_folder(kTemplates));
+    const std::string folder = fs::path(name).parent_path().string();
+    if (!folder.empty()) LOTSE_TRY(workspace.make_folder(folder));
     const std::string text = LOTSE_TRY(read_text_file(folder_ / name, kMaxCompanion));
     LOTSE_TRY(write_text(workspace, name, text));
   }

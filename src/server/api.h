@@ -90,10 +90,13 @@ class Api final : public HttpHandler {
   ApiResult<void> chat(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> respond_to_input(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> message(const CallPointer& call, const RequestFields& fields);
+  ApiResult<void> make_embeddings(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> tokenize(const CallPointer& call, const RequestFields& fields);
   ApiResult<void> detokenize(const CallPointer& call, const RequestFields& fields);
   ApiResult<GenerationJob> make_job(const Call& call, std::vector<Prompt> prompts,
                                     GenerationSettings settings);
+  // Under which salt prefixes are cached: those of one key are its own.
+  static std::string salt_of(const Call& call, const std::string& own);
   ApiResult<void> start(const CallPointer& call, GenerationJob job,
                         std::unique_ptr<AnswerFormat> format);
   std::string random_id();

@@ -3,6 +3,7 @@
 
 #include "server/anthropic_format.h"
 #include "server/api_call.h"
+#include "server/embeddings.h"
 #include "server/json_text.h"
 #include "server/openai_format.h"
 #include "server/response_format.h"
@@ -23,6 +24,14 @@ ApiError loading_failed(const Error& error) {
   }
   if (error.code == ErrorCode::cancelled) return {503, error.message, {}, "shutting_down", 5};
   return {500, "the model cannot be loaded: " + error.message, "model", "load_failed"};
+}
+
+// Refuses what a model of embeddings cannot do.
+ApiResult<void> check_purpose(const ServedModel& model, Route route) {
+  const bool writes = route == Route::completions || route == Route::chat_completions ||
+                      route == Route::responses || route == Route::messages;
+  if (!writes || model.generates) return {};
+  return bad_field("model", "\"{}\" makes embeddings and no text; use /v1/embeddings", model.id);
 }
 
 }  // namespace
@@ -53,6 +62,7 @@ ApiResult<void> Api::process(const CallPointer& call) {
   if (!body) return std::unexpected(api_error(body.error()));
   const RequestFields fields = LOTSE_TRY(read_fields(*call, *body));
   if (!LOTSE_TRY(find_model(call, fields))) return {};
+  LOTSE_TRY(check_purpose(*call->model, call->endpoint->route));
   if (const auto form = LOTSE_TRY(read_form(fields)); form && !call->grammar) {
     call->grammar = call->model->grammars->find(form->source);
     if (!call->grammar) return compile_form(call, *form);
@@ -66,6 +76,8 @@ ApiResult<void> Api::process(const CallPointer& call) {
       return respond_to_input(call, fields);
     case Route::messages:
       return message(call, fields);
+    case Route::embeddings:
+      return make_embeddings(call, fields);
     case Route::tokenize:
       return tokenize(call, fields);
     case Route::detokenize:
@@ -211,6 +223,16 @@ ApiResult<void> Api::message(const CallPointer& call, const RequestFields& field
   return start(call, std::move(job), std::move(format));
 }
 
+ApiResult<void> Api::make_embeddings(const CallPointer& call, const RequestFields& fields) {
+  EmbeddingJob job = LOTSE_TRY(read_embedding_job(fields, *call->model));
+  job.cache_salt = salt_of(*call, job.cache_salt);
+  job.headers = call->headers;
+  if (options_.request_timeout.count() > 0) job.deadline = call->start + options_.request_timeout;
+  embed(call->model, std::move(job), call->exchange,
+        [this, call](const GenerationSummary& summary) { log_call(*call, summary); });
+  return {};
+}
+
 ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> prompts,
                                        GenerationSettings settings) {
   const size_t answers = prompts.size() * static_cast<size_t>(settings.n);
@@ -218,9 +240,7 @@ ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> pro
     return bad_field("n", "expected at most {} answers in all, got {} prompts with {} each",
                      kMaxChoices, prompts.size(), settings.n);
   }
-  // Whether a prefix was computed before can be told from the time that an answer takes: so it is
-  // shared among requests of one key only.
-  if (call.key) settings.cache_salt = fmt::format("{}/{}", *call.key, settings.cache_salt);
+  settings.cache_salt = salt_of(call, settings.cache_salt);
   GenerationJob job;
   job.prompts = std::move(prompts);
   job.seed = settings.seed.value_or(static_cast<int64_t>(worker_random_()));
@@ -229,6 +249,11 @@ ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> pro
   job.headers = call.headers;
   if (options_.request_timeout.count() > 0) job.deadline = call.start + options_.request_timeout;
   return job;
+}
+
+// Whether a prefix was computed before can be told from the time that an answer takes.
+std::string Api::salt_of(const Call& call, const std::string& own) {
+  return call.key ? fmt::format("{}/{}", *call.key, own) : own;
 }
 
 ApiResult<void> Api::start(const CallPointer& call, GenerationJob job,

@@ -222,6 +222,25 @@ constexpr Field kMessages[] = {
     accepted("service_tier"),
 };
 
+constexpr Field kEmbeddings[] = {
+    plain("model", string, "A name that GET /v1/models lists; default: the model served."),
+    wanted("input", string_or_array,
+           "A text, an array of texts, an array of token ids, or an array of such arrays."),
+    text("encoding_format", 16, "float, a list of numbers, or base64, of little-endian fp32."),
+    range("dimensions", integer, 1, kInt32Max, nullptr,
+          "Keep only the first of them, as many, and scale what is left to length 1 again."),
+    plain("normalize", boolean, "Scale to length 1; default: what the checkpoint says, else true."),
+    flag("add_special_tokens", "true", "The tokenizer's own tokens around a text."),
+    range("truncate_prompt_tokens", integer, -1, kInt32Max, nullptr,
+          "Keep only the first tokens of a longer text, as many, the tokenizer's own around it "
+          "included; -1: what the model takes."),
+    range("priority", integer, kInt32Min, kInt32Max, "0", "Lower is served earlier."),
+    text("cache_salt", 256, "Prefixes are reused among requests with the same salt and key only."),
+    refused("messages"),
+    refused("embed_dtype", R"(["float32"])"),
+    accepted("user"),
+};
+
 constexpr Field kTokenize[] = {
     plain("model", string, "A name that GET /v1/models lists; default: the model served."),
     plain("prompt", string, "A text; or messages."),
@@ -249,6 +268,7 @@ constexpr Tables kCompletionsTables[] = {kCompletions, kOpenAi, kSampling};
 constexpr Tables kChatTables[] = {kChat, kOpenAi, kSampling};
 constexpr Tables kResponsesTables[] = {kResponses, kSampling};
 constexpr Tables kMessagesTables[] = {kMessages, kSampling};
+constexpr Tables kEmbeddingsTables[] = {kEmbeddings};
 constexpr Tables kTokenizeTables[] = {kTokenize};
 constexpr Tables kDetokenizeTables[] = {kDetokenize};
 
@@ -269,6 +289,8 @@ constexpr Endpoint kEndpoints[] = {
      kResponsesTables, false, true},
     {Route::messages, "POST", "/v1/messages", "The same, as Anthropic's API has it",
      kMessagesTables, false, true},
+    {Route::embeddings, "POST", "/v1/embeddings", "Texts to vectors", kEmbeddingsTables, false,
+     true},
     {Route::tokenize, "POST", "/tokenize", "Text or conversation to token ids", kTokenizeTables,
      false, true},
     {Route::detokenize, "POST", "/detokenize", "Token ids to text", kDetokenizeTables, false, true},

@@ -22,6 +22,7 @@ enum class Route : uint8_t {
   chat_completions,
   responses,
   messages,
+  embeddings,
   tokenize,
   detokenize,
 };

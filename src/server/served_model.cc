@@ -19,7 +19,9 @@ ServedModel served_model(std::string id, ServingEngine& serving) {
           longest_token(tokenizer),
           std::string(engine.device().name()),
           std::make_shared<GrammarCache>(tokenizer),
-          nullptr};
+          nullptr,
+          engine.generates(),
+          {engine.config().hidden, engine.embedding_tokens(), engine.embedding()}};
 }
 
 int64_t longest_token(const Tokenizer& tokenizer) {

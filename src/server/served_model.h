@@ -13,6 +13,13 @@ namespace lotse {
 
 class ServerMetrics;
 
+// What a model's embeddings are.
+struct ServedEmbedding {
+  int64_t dimensions = 0;
+  int64_t max_tokens = 0;  // of a text
+  EmbeddingConfig config = {};
+};
+
 // Constant; what it refers to lives as long as it does.
 struct ServedModel {
   std::string id;
@@ -27,6 +34,8 @@ struct ServedModel {
   std::string device = {};  // that it runs on
   std::shared_ptr<GrammarCache> grammars = {};
   std::shared_ptr<ServerMetrics> metrics = {};
+  bool generates = true;  // else it makes embeddings only
+  ServedEmbedding embedding = {};
 };
 
 struct LoadedModel {

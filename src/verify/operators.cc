@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/checked.h"
+
 namespace lotse {
 namespace {
 
@@ -35,10 +37,27 @@ class Comparer final : public Observer {
   bool replace_;
 };
 
+// All tokens in one step of a model without logits.
+Result<void> run_hidden(Engine& engine, std::span<const int32_t> tokens) {
+  const auto count = static_cast<int32_t>(tokens.size());
+  std::vector<int32_t> positions(tokens.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  std::vector<int32_t> blocks(
+      static_cast<size_t>(ceil_div(int64_t{count}, engine.limits().block_tokens)));
+  std::iota(blocks.begin(), blocks.end(), 0);
+  const BatchSequence sequence{0, count, count, blocks};
+  LOTSE_TRY(engine.executable().run_hidden({tokens, positions, {&sequence, 1}, positions}));
+  return {};
+}
+
+Result<void> run_scored(Engine& engine, std::span<const int32_t> tokens) {
+  return engine.make_session()->append_scored(tokens, [](size_t, std::span<const float>) {});
+}
+
 Result<void> run_observed(Engine& engine, std::span<const int32_t> tokens, Observer& observer) {
-  const auto session = engine.make_session();
   engine.executable().observe(&observer);
-  const auto result = session->append_scored(tokens, [](size_t, std::span<const float>) {});
+  const Result<void> result =
+      engine.generates() ? run_scored(engine, tokens) : run_hidden(engine, tokens);
   engine.executable().observe(nullptr);
   return result;
 }

@@ -82,9 +82,9 @@ TEST(MalformedProfile, Operators) {
       {rule + "status = 'native'\nby = 'y'", "x.toml:5: operator: kind is missing"},
       {rule + "kind = 'add'", "x.toml:5: operator: status is missing"},
       {rule + "kind = 'conv'",
-       "x.toml:6: operator.kind: unknown \"conv\"; known: embed, linear, rms_norm, rope, "
-       "attention, gated_activation, add, scale, softcap, gather_rows, moe, mla, all_reduce, "
-       "all_gather, all_to_all"},
+       "x.toml:6: operator.kind: unknown \"conv\"; known: embed, linear, rms_norm, layer_norm, "
+       "rope, attention, bidirectional_attention, gated_activation, activation, add, scale, "
+       "softcap, gather_rows, moe, mla, all_reduce, all_gather, all_to_all"},
       {rule + "kind = 'add'\nactivation = 'f8'",
        "x.toml:7: operator.activation: unknown \"f8\"; known: f32, f16, bf16"},
       {rule + "kind = 'add'\nstatus = 'maybe'",

@@ -25,7 +25,7 @@ std::vector<OperatorQuery> queries(const std::string& kind) {
   for (const std::string& format : formats) {
     for (const std::string activation : {"f32", "f16", "bf16"}) {
       for (const std::string& kv : kind == "attention" ? caches : none) {
-        for (const std::string& function : kind == "gated_activation" ? functions : none) {
+        for (const std::string& function : kind.ends_with("activation") ? functions : none) {
           OperatorQuery query{kind, format, activation, {}, {{"kv", kv}, {"function", function}}};
           list.push_back(query);
           for (const std::string_view option : number_options()) {

@@ -35,6 +35,7 @@ struct Golden {
   std::vector<int32_t> greedy;
   std::vector<float> logits;
   std::vector<float> logits_bf16;
+  std::vector<float> norm;  // final hidden states of the prompt
   int64_t rows = 0;
 };
 
@@ -48,6 +49,7 @@ inline Golden read_golden(const fs::path& path) {
     const std::string& name = tensor.info.name;
     if (name == "prompt") golden.prompt.assign(ids, ids + count);
     if (name == "greedy") golden.greedy.assign(ids, ids + count);
+    if (name == "norm") golden.norm.assign(floats, floats + count);
     if (name == "logits_bf16") golden.logits_bf16.assign(floats, floats + count);
     if (name == "logits") {
       golden.logits.assign(floats, floats + count);
@@ -75,13 +77,12 @@ class Runner {
 
   // Appends tokens; returns the logits of every one.
   std::span<const float> step(std::span<const int32_t> tokens) {
-    std::vector<int32_t> positions(tokens.size());
-    std::iota(positions.begin(), positions.end(), context_);
-    std::vector<int32_t> rows(tokens.size());
-    std::iota(rows.begin(), rows.end(), 0);
-    context_ += static_cast<int32_t>(tokens.size());
-    const BatchSequence sequence{0, static_cast<int32_t>(tokens.size()), context_, blocks_};
-    return executable_->run({tokens, positions, {&sequence, 1}, rows}).value();
+    return append(tokens, [&](const Batch& batch) { return executable_->run(batch); });
+  }
+
+  // Appends tokens; returns the final hidden states of every one.
+  std::span<const float> hidden_step(std::span<const int32_t> tokens) {
+    return append(tokens, [&](const Batch& batch) { return executable_->run_hidden(batch); });
   }
 
   // Appends `prompt`, then the likeliest token `count` times; returns those.
@@ -97,9 +98,20 @@ class Runner {
     return produced;
   }
 
-  const Executable& executable() const { return *executable_; }
+  Executable& executable() { return *executable_; }
 
  private:
+  template <class Run>
+  std::span<const float> append(std::span<const int32_t> tokens, Run&& run) {
+    std::vector<int32_t> positions(tokens.size());
+    std::iota(positions.begin(), positions.end(), context_);
+    std::vector<int32_t> rows(tokens.size());
+    std::iota(rows.begin(), rows.end(), 0);
+    context_ += static_cast<int32_t>(tokens.size());
+    const BatchSequence sequence{0, static_cast<int32_t>(tokens.size()), context_, blocks_};
+    return run(Batch{tokens, positions, {&sequence, 1}, rows}).value();
+  }
+
   ExecutionLimits limits_;
   std::vector<int32_t> blocks_;
   std::unique_ptr<Executable> executable_;
@@ -119,6 +131,26 @@ inline double relative_rms(std::span<const float> a, std::span<const float> b) {
     difference += d * d;
   }
   return std::sqrt(difference / static_cast<double>(a.size())) / static_cast<double>(rms(b));
+}
+
+// Checks a device's final hidden states of the prompt: against PyTorch's, and that a step made for
+// them alone has the same as one that goes on to logits.
+inline void expect_hidden_states(Device& device, const Model& model, const Golden& golden,
+                                 int64_t block_tokens = 16) {
+  const int64_t tokens = std::ssize(golden.prompt);
+  Runner alone(device, model, DType::f32, tokens, block_tokens);
+  const auto hidden = alone.hidden_step(golden.prompt);
+  ASSERT_EQ(hidden.size(), golden.norm.size());
+  float worst = 0;
+  for (size_t i = 0; i < hidden.size(); ++i) {
+    worst = std::max(worst, std::fabs(hidden[i] - golden.norm[i]));
+  }
+  EXPECT_LT(worst / rms(golden.norm), 1e-4F);
+  if (model.program.logits == kNone) return;
+  Runner whole(device, model, DType::f32, tokens, block_tokens);
+  whole.step(golden.prompt);
+  const auto again = whole.executable().last_hidden().value();
+  EXPECT_TRUE(std::ranges::equal(again, hidden));
 }
 
 // The same weights in bf16, as a checkpoint of that type would hold them.

@@ -31,6 +31,11 @@ TEST_P(ReferenceGoldenTest, TeacherForcedLogitsMatchPyTorch) {
   EXPECT_LT(worst / static_cast<double>(rms(golden_.logits)), 1e-4);
 }
 
+TEST_P(ReferenceGoldenTest, HiddenStatesMatchPyTorch) {
+  widen_to_f32(model_.weights);
+  expect_hidden_states(*device_, model_, golden_);
+}
+
 TEST_P(ReferenceGoldenTest, Generates256GreedyTokensAsPyTorchDoes) {
   widen_to_f32(model_.weights);
   Runner runner(*device_, model_, DType::f32, static_cast<int64_t>(golden_.prompt.size()));

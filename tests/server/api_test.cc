@@ -460,7 +460,7 @@ TEST_F(ApiTest, HealthFollowsTheModel) {
   EXPECT_EQ(status("/health"), 200);
   EXPECT_EQ(status("/v1/models/nano"), 200);
   EXPECT_EQ(status("/v1/models/other"), 404);
-  EXPECT_EQ(status("/v1/embeddings"), 404);
+  EXPECT_EQ(status("/v1/elsewhere"), 404);
   EXPECT_EQ(status("/v1/completions"), 405);
   EXPECT_EQ(status("/metrics"), 200);
   api->drain();

@@ -34,7 +34,8 @@ class FakeEngine final : public ServingEngine {
     outcome.first_token_at = outcome.ended_at = 0.25;
     outcome.reason = reason;
     outcome.error = error;
-    for (const int32_t token : answer) {
+    if (asked.pooling) sink->on_embedding(embedding);
+    for (const int32_t token : asked.pooling ? std::vector<int32_t>() : answer) {
       ++outcome.generated_tokens;
       const bool goes_on = sink->on_token({token, -0.5F, {{token, -0.5F}, {token + 1, -1.5F}}});
       if (!goes_on) {
@@ -55,6 +56,7 @@ class FakeEngine final : public ServingEngine {
   const Engine& engine() const override { std::abort(); }
 
   std::vector<int32_t> answer;
+  std::vector<float> embedding;
   FinishReason reason = FinishReason::stop;
   std::optional<Error> error;
   int64_t cached_tokens = 0;

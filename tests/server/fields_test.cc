@@ -166,7 +166,7 @@ TEST(Endpoints, AreFoundByPath) {
   EXPECT_EQ(find_endpoint("/v1/models")->route, Route::models);
   EXPECT_EQ(find_endpoint("/v1/models/org/model")->route, Route::model);
   EXPECT_EQ(find_endpoint("/v1/models/"), nullptr);
-  EXPECT_EQ(find_endpoint("/v1/embeddings"), nullptr);
+  EXPECT_EQ(find_endpoint("/v1/embedding"), nullptr);
   EXPECT_EQ(find_endpoint("/"), nullptr);
 }
 

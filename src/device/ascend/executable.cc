@@ -17,6 +17,8 @@ constexpr int64_t kMaskSide = 2048;
 // aclnnRotaryPositionEmbedding's modes.
 constexpr int64_t kRotateHalf = 0;
 constexpr int64_t kRotateInterleaved = 1;
+// aclnnGeluV2's approximation.
+constexpr int64_t kGeluTanh = 1;
 
 int64_t widest_choice(const Program& program) {
   int64_t widest = 0;
@@ -361,10 +363,16 @@ Result<size_t> AscendExecutable::execute_at(size_t i, const Batch& batch) {
 
 // Everything that a step does once its inputs lie on the device; the logits in fp32.
 Result<View> AscendExecutable::compute(const Batch& batch) {
+  return compute_until(program_.logits, batch);
+}
+
+Result<View> AscendExecutable::compute_until(ValueId result, const Batch& batch) {
+  LOTSE_CHECK(result != kNone);
   moved_->clear();
   LOTSE_TRY(gather_ropes());
-  for (size_t i = 0; i < program_.ops.size();) i += LOTSE_TRY(execute_at(i, batch));
-  return converted(context_, value(program_.logits, batch), AclType::f32, Slot::cast_out);
+  const size_t end = operators_until(program_, result).size();
+  for (size_t i = 0; i < end;) i += LOTSE_TRY(execute_at(i, batch));
+  return converted(context_, value(result, batch), AclType::f32, Slot::cast_out);
 }
 
 Result<View> AscendExecutable::run_bucket(int64_t bucket, const Batch& batch) {
@@ -388,6 +396,7 @@ Result<void> AscendExecutable::update_attention(const Batch& batch) {
 }
 
 Result<void> AscendExecutable::step(const Batch& batch) {
+  if (program_.logits == kNone) return std::unexpected(no_logits());
   LOTSE_TRY(queue_->enter());
   LOTSE_TRY(queue_->start_timer());
   const int64_t bucket = observer_ == nullptr ? graphs_->bucket_of(batch) : 0;
@@ -404,10 +413,32 @@ Result<std::span<const float>> AscendExecutable::run(const Batch& batch) {
   return last_logits();
 }
 
-Result<std::span<const float>> AscendExecutable::last_logits() {
-  logits_.resize(at(outputs_ * wide_.shape[1]));
-  LOTSE_TRY(queue_->download(wide_.data, std::as_writable_bytes(std::span(logits_))));
-  return std::span<const float>(logits_);
+Result<std::span<const float>> AscendExecutable::last_logits() { return download(wide_, logits_); }
+
+// The output rows of the last step, of a value in fp32 that may have more.
+Result<std::span<const float>> AscendExecutable::download(const View& rows,
+                                                          std::vector<float>& host) {
+  host.resize(at(outputs_ * rows.shape[1]));
+  LOTSE_TRY(queue_->download(rows.data, std::as_writable_bytes(std::span(host))));
+  return std::span<const float>(host);
+}
+
+Result<std::span<const float>> AscendExecutable::run_hidden(const Batch& batch) {
+  LOTSE_TRY(queue_->enter());
+  LOTSE_TRY(queue_->start_timer());
+  LOTSE_TRY(bring_inputs(batch, 1));
+  const View hidden = LOTSE_TRY(compute_until(program_.hidden, batch));
+  outputs_ = std::ssize(batch.output_rows);
+  ++steps_;
+  device_seconds_ += LOTSE_TRY(queue_->stop_timer());
+  return download(hidden, hidden_);
+}
+
+Result<std::span<const float>> AscendExecutable::last_hidden() {
+  LOTSE_CHECK(program_.hidden != kNone);
+  const View made = View::dense(arena_.data() + offsets_[at(program_.hidden)], activations_,
+                                {outputs_, columns(program_.hidden)});
+  return download(LOTSE_TRY(converted(context_, made, AclType::f32, Slot::cast_out)), hidden_);
 }
 
 Result<TopLogits> AscendExecutable::run_top(const Batch& batch, const TopRequest& request) {
@@ -434,10 +465,15 @@ Result<void> AscendExecutable::execute(const Embed& op, const Batch& batch) {
   const Segment& table = weight(op.table).segments.front();
   const AclType type = table.type();
   const View out = value(op.out, batch);
-  const View all = View::dense(table.data.data(), type, {table.rows, table.columns});
+  const View all = View::dense(table.data.data(), type, {table.rows, table.columns})
+                       .rows(op.first_row, table.rows - op.first_row);
+  if (op.by == EmbedBy::nothing) {
+    return copy(context_, all.as(out.shape, {0, 1}), out);
+  }
   const View rows =
       type == activations_ ? out : LOTSE_TRY(scratch_.view(Slot::cast_in, type, out.shape));
-  LOTSE_TRY(queue_->run(queue_->library().embedding, queue_->tensor(all), queue_->tensor(tokens_),
+  LOTSE_TRY(queue_->run(queue_->library().embedding, queue_->tensor(all),
+                        queue_->tensor(op.by == EmbedBy::token ? tokens_ : positions_),
                         queue_->tensor(rows)));
   if (type != activations_) LOTSE_TRY(copy(context_, rows, out));
   if (op.scale == 1) return {};
@@ -482,6 +518,17 @@ Result<void> AscendExecutable::norm(const RmsNorm& op, const View& in, int64_t f
   return queue_->run(queue_->library().rms_norm, queue_->tensor(grouped(in, first)),
                      queue_->tensor(gamma), static_cast<double>(op.epsilon),
                      queue_->tensor(grouped(out, 0)), queue_->tensor(rstd));
+}
+
+Result<void> AscendExecutable::execute(const LayerNorm& op, const Batch& batch) {
+  const View in = value(op.in, batch);
+  const std::vector<int64_t> width = {in.shape[1]};
+  const auto vector = [&](WeightId id) {
+    return queue_->tensor(View::dense(weight(id).vector.data(), activations_, width));
+  };
+  return queue_->run(queue_->library().layer_norm, queue_->tensor(in), queue_->ints(width),
+                     vector(op.weight), vector(op.bias), static_cast<double>(op.epsilon),
+                     queue_->tensor(value(op.out, batch)), nullptr, nullptr);
 }
 
 Result<void> AscendExecutable::execute(const Rope& op, const Batch& batch) {
@@ -547,6 +594,25 @@ Result<void> AscendExecutable::execute(const Attention& op, const Batch& batch) 
                           value(op.out, batch)));
   moved_->clear();
   return {};
+}
+
+Result<void> AscendExecutable::execute(const BidirectionalAttention& op, const Batch& batch) {
+  return run_bidirectional(context_, op, batch, value(op.qkv, batch), value(op.out, batch));
+}
+
+Result<void> AscendExecutable::execute(const Activate& op, const Batch& batch) {
+  const Library& library = queue_->library();
+  const auto in = queue_->tensor(value(op.in, batch));
+  const auto out = queue_->tensor(value(op.out, batch));
+  switch (op.activation) {
+    case Activation::silu:
+      return queue_->run(library.silu, in, out);
+    case Activation::gelu_erf:
+      return queue_->run(library.gelu, in, out);
+    case Activation::gelu_tanh:
+      break;
+  }
+  return queue_->run(library.gelu_v2, in, kGeluTanh, out);
 }
 
 Result<void> AscendExecutable::execute(const GatedActivation& op, const Batch& batch) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "device/ascend/attention.h"
+#include "device/ascend/bidirectional.h"
 #include "device/ascend/communicator.h"
 #include "device/ascend/decode_graphs.h"
 #include "device/ascend/fusion.h"
@@ -32,6 +33,8 @@ class AscendExecutable final : public Executable {
   int64_t max_top() const override { return TopSelector::kMost; }
   Result<TopLogits> run_top(const Batch& batch, const TopRequest& request) override;
   Result<std::span<const float>> last_logits() override;
+  Result<std::span<const float>> run_hidden(const Batch& batch) override;
+  Result<std::span<const float>> last_hidden() override;
   void observe(Observer* observer) override { observer_ = observer; }
   Memory memory() const override;
   Steps steps() const override { return {steps_, graphs_->replays(), graphs_->why_not()}; }
@@ -73,6 +76,9 @@ class AscendExecutable final : public Executable {
   Result<void> step(const Batch& batch);
   Result<View> run_bucket(int64_t bucket, const Batch& batch);
   Result<View> compute(const Batch& batch);
+  // All operators up to the last that writes `result`; the result in fp32.
+  Result<View> compute_until(ValueId result, const Batch& batch);
+  Result<std::span<const float>> download(const View& rows, std::vector<float>& host);
   Result<void> update_attention(const Batch& batch);
   Result<void> bring_inputs(const Batch& batch, int64_t least_blocks);
   Result<void> gather_ropes();
@@ -94,8 +100,11 @@ class AscendExecutable final : public Executable {
   Result<void> execute(const Embed& op, const Batch& batch);
   Result<void> execute(const Linear& op, const Batch& batch);
   Result<void> execute(const RmsNorm& op, const Batch& batch);
+  Result<void> execute(const LayerNorm& op, const Batch& batch);
   Result<void> execute(const Rope& op, const Batch& batch);
   Result<void> execute(const Attention& op, const Batch& batch);
+  Result<void> execute(const BidirectionalAttention& op, const Batch& batch);
+  Result<void> execute(const Activate& op, const Batch& batch);
   Result<void> execute(const GatedActivation& op, const Batch& batch);
   Result<void> execute(const Add& op, const Batch& batch);
   Result<void> execute(const GatherRows& op, const Batch& batch);
@@ -137,7 +146,7 @@ class AscendExecutable final : public Executable {
   View wide_;            // the last step's logits, fp32 [output rows or more, vocabulary]
   int64_t outputs_ = 0;  // output rows of the last step
   TopSelector top_;
-  std::vector<float> logits_;
+  std::vector<float> logits_, hidden_;  // of the last step, on the host
   int64_t steps_ = 0;
   double device_seconds_ = 0;
   Observer* observer_ = nullptr;

@@ -69,11 +69,12 @@ class Finder {
   // Whether every operator that reads the value is a linear of INT8 weights.
   bool feeds_int8_only(ValueId value) const {
     if (!has_room(program_.values[index(value)].columns)) return false;
-    return value != program_.logits && std::ranges::all_of(program_.ops, [&](const Op& op) {
-             if (!reads(op, value)) return true;
-             const auto* linear = std::get_if<Linear>(&op.operation);
-             return linear != nullptr && is_int8(linear->weight);
-           });
+    const bool is_result = value == program_.logits || value == program_.hidden;
+    return !is_result && std::ranges::all_of(program_.ops, [&](const Op& op) {
+      if (!reads(op, value)) return true;
+      const auto* linear = std::get_if<Linear>(&op.operation);
+      return linear != nullptr && is_int8(linear->weight);
+    });
   }
 
   const Program& program_;

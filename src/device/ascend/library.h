@@ -183,6 +183,10 @@ struct Library {
       grouped_matmul{symbols, "aclnnGroupedMatmulV4"};
   Operator<T, T, double, T, T> rms_norm{symbols, "aclnnRmsNorm"};
   Operator<T, T, T, double, T, T, T> add_rms_norm{symbols, "aclnnAddRmsNorm"};
+  Operator<T, IntArray, T, T, double, T, T, T> layer_norm{symbols, "aclnnLayerNorm"};
+  Operator<T, T> gelu{symbols, "aclnnGelu"};
+  Operator<T, int64_t, T> gelu_v2{symbols, "aclnnGeluV2", Presence::optional};
+  Operator<T, T> silu{symbols, "aclnnSilu"};
   Operator<T, int64_t, T> swiglu{symbols, "aclnnSwiGlu"};
   Operator<T, int64_t, int64_t, bool, T, T> geglu{symbols, "aclnnGeGluV3"};
   Operator<T, T, T, int64_t, T> rope{symbols, "aclnnRotaryPositionEmbedding"};

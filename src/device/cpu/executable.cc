@@ -130,8 +130,19 @@ Result<void> CpuExecutable::allocate() {
     head_dim = std::max(head_dim, layer.head_dim);
     caches_.push_back(LOTSE_TRY(KvCache::allocate(layer, limits_)));
   }
-  attention_ = LOTSE_TRY(HugeBuffer::allocate(
-      attention_scratch(head_dim) * pool_->size() * int64_t{sizeof(float)}, "attention"));
+  int64_t scratch = attention_scratch(head_dim);
+  for (const Op& op : program_.ops) {
+    const auto* attention = std::get_if<BidirectionalAttention>(&op.operation);
+    if (attention == nullptr) continue;
+    scratch = std::max(scratch, bidirectional_scratch(attention->head_dim));
+    if (std::ranges::any_of(step_keys_, [&](const auto& keys) { return keys.fits(*attention); })) {
+      continue;
+    }
+    step_keys_.push_back(
+        LOTSE_TRY(StepKeys::allocate(attention->heads, attention->head_dim, limits_)));
+  }
+  attention_ = LOTSE_TRY(
+      HugeBuffer::allocate(scratch * pool_->size() * int64_t{sizeof(float)}, "attention"));
   for (const RopeTable& table : program_.ropes) {
     const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
     ropes_.push_back(LOTSE_TRY(HugeBuffer::allocate(2 * pairs * limits_.max_tokens * 4, "rope")));
@@ -148,6 +159,7 @@ Executable::Memory CpuExecutable::memory() const {
   for (const KvCache& cache : caches_) memory.cache += cache.size();
   memory.working = arena_.size() + linears_.size() + moe_.size() + attention_.size();
   for (const HugeBuffer& rope : ropes_) memory.working += rope.size();
+  for (const StepKeys& keys : step_keys_) memory.working += keys.size();
   return memory;
 }
 
@@ -168,9 +180,31 @@ void CpuExecutable::check(const Batch& batch) const {
 }
 
 Result<std::span<const float>> CpuExecutable::run(const Batch& batch) {
+  if (program_.logits == kNone) return std::unexpected(no_logits());
+  LOTSE_TRY(run_until(program_.logits, batch));
+  return rows_made(program_.logits);
+}
+
+Result<std::span<const float>> CpuExecutable::run_hidden(const Batch& batch) {
+  LOTSE_TRY(run_until(program_.hidden, batch));
+  return last_hidden();
+}
+
+Result<std::span<const float>> CpuExecutable::last_hidden() {
+  LOTSE_CHECK(program_.hidden != kNone);
+  return rows_made(program_.hidden);
+}
+
+std::span<const float> CpuExecutable::rows_made(ValueId result) const {
+  return {data(result), at(outputs_ * columns(result))};
+}
+
+Result<void> CpuExecutable::run_until(ValueId result, const Batch& batch) {
+  LOTSE_CHECK(result != kNone);
   check(batch);
   prepare_ropes(batch);
-  for (const Op& op : program_.ops) {
+  outputs_ = std::ssize(batch.output_rows);
+  for (const Op& op : operators_until(program_, result)) {
     LOTSE_TRY(visit_operation(op.operation,
                               [&](const auto& operation) { return execute(operation, batch); }));
     if (observer_ != nullptr) {
@@ -179,8 +213,7 @@ Result<std::span<const float>> CpuExecutable::run(const Batch& batch) {
       LOTSE_TRY(observer_->on_value(op, {data(out), at(count)}, rows(out, batch), columns(out)));
     }
   }
-  const ValueId logits = program_.logits;
-  return std::span<const float>(data(logits), at(rows(logits, batch) * columns(logits)));
+  return {};
 }
 
 int64_t CpuExecutable::rows(ValueId id, const Batch& batch) const {
@@ -220,10 +253,10 @@ void CpuExecutable::execute(const Embed& op, const Batch& batch) {
   const int64_t n = columns(op.out);
   over_rows(*pool_, rows(op.out, batch), n, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const int64_t token = batch.tokens[at(t)];
-      LOTSE_CHECK(token >= 0 && token < table.rows);
+      const int64_t row = op.first_row + embed_index(op.by, batch, t);
+      LOTSE_CHECK(row >= 0 && row < table.rows);
       float* out = data(op.out) + t * n;
-      widen_row(kernels_, table, token, out);
+      widen_row(kernels_, table, row, out);
       if (op.scale != 1) kernels_.scale(out, op.scale, n, out);
     }
   });
@@ -249,6 +282,18 @@ void CpuExecutable::execute(const RmsNorm& op, const Batch& batch) {
   });
 }
 
+void CpuExecutable::execute(const LayerNorm& op, const Batch& batch) {
+  const float* scale = weight(op.weight).vector.data();
+  const float* bias = weight(op.bias).vector.data();
+  const int64_t width = columns(op.in);
+  over_rows(*pool_, rows(op.in, batch), width, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      kernels_.layer_norm(data(op.in) + t * width, scale, bias, op.epsilon, width,
+                          data(op.out) + t * width);
+    }
+  });
+}
+
 void CpuExecutable::execute(const Rope& op, const Batch& batch) {
   const auto pairs = static_cast<int64_t>(program_.ropes[at(op.table)].inverse_frequency.size());
   const float* cosines = ropes_[at(op.table)].as<float>();
@@ -267,6 +312,23 @@ void CpuExecutable::execute(const Rope& op, const Batch& batch) {
 void CpuExecutable::execute(const Attention& op, const Batch& batch) {
   run_attention(kernels_, *pool_, op, caches_[at(op.cache_layer)], batch, data(op.qkv),
                 data(op.out), attention_.as<float>());
+}
+
+void CpuExecutable::execute(const BidirectionalAttention& op, const Batch& batch) {
+  const auto keys =
+      std::ranges::find_if(step_keys_, [&](const StepKeys& held) { return held.fits(op); });
+  keys->run(kernels_, *pool_, op, batch, data(op.qkv), data(op.out), attention_.as<float>());
+}
+
+void CpuExecutable::execute(const Activate& op, const Batch& batch) {
+  // A gate whose other side is 1.
+  static const std::vector<float> ones(at(kColumnChunk), 1.0F);
+  const GateFunction gate = gate_function(kernels_, op.activation);
+  const int64_t width = columns(op.out);
+  over_elements(*pool_, rows(op.out, batch), width, [&](int64_t row, int64_t c, int64_t n) {
+    const int64_t i = row * width + c;
+    gate(data(op.in) + i, ones.data(), n, data(op.out) + i);
+  });
 }
 
 void CpuExecutable::execute(const GatedActivation& op, const Batch& batch) {

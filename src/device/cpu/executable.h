@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "device/collective/group.h"
+#include "device/cpu/bidirectional.h"
 #include "device/cpu/kv_cache.h"
 #include "device/cpu/linear.h"
 #include "device/cpu/moe.h"
@@ -28,6 +29,8 @@ class CpuExecutable final : public Executable {
       std::vector<Weight> weights, const ExecutionLimits& limits, Group* group = nullptr);
 
   Result<std::span<const float>> run(const Batch& batch) override;
+  Result<std::span<const float>> run_hidden(const Batch& batch) override;
+  Result<std::span<const float>> last_hidden() override;
   void observe(Observer* observer) override { observer_ = observer; }
   Memory memory() const override;
 
@@ -44,12 +47,18 @@ class CpuExecutable final : public Executable {
   Result<void> allocate();
   void check(const Batch& batch) const;
   void prepare_ropes(const Batch& batch);
+  // All operators up to the last that writes `result`.
+  Result<void> run_until(ValueId result, const Batch& batch);
+  std::span<const float> rows_made(ValueId result) const;
 
   void execute(const Embed& op, const Batch& batch);
   void execute(const Linear& op, const Batch& batch);
   void execute(const RmsNorm& op, const Batch& batch);
+  void execute(const LayerNorm& op, const Batch& batch);
   void execute(const Rope& op, const Batch& batch);
   void execute(const Attention& op, const Batch& batch);
+  void execute(const BidirectionalAttention& op, const Batch& batch);
+  void execute(const Activate& op, const Batch& batch);
   void execute(const GatedActivation& op, const Batch& batch);
   void execute(const Add& op, const Batch& batch);
   void execute(const GatherRows& op, const Batch& batch);
@@ -69,6 +78,7 @@ class CpuExecutable final : public Executable {
   Program program_;
   ExecutionLimits limits_;
   Observer* observer_ = nullptr;
+  int64_t outputs_ = 0;  // rows of the last step
 
   std::vector<PreparedWeight> weights_;
   std::vector<KvCache> caches_;
@@ -77,7 +87,8 @@ class CpuExecutable final : public Executable {
   LinearScratch linears_;
   MoeScratch moe_;
   HugeBuffer attention_;
-  std::vector<float> gathered_;  // [ranks, rows, columns] as the ranks gave them
+  std::vector<StepKeys> step_keys_;  // one for each shape of heads that bidirectional attention has
+  std::vector<float> gathered_;      // [ranks, rows, columns] as the ranks gave them
   // For each rope table [max_tokens, pairs] cosines, then as many sines, of the step's positions.
   std::vector<HugeBuffer> ropes_;
 };

@@ -92,6 +92,9 @@ struct KernelTable {
                         int32_t* sums);
 
   void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t n, float* y);
+  // y = (x − mean) / sqrt(variance + epsilon) · weight + bias
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon,
+                     int64_t n, float* y);
   // In place on one head; cosines and sines [pairs]; pairs (i, i + pairs) or (2i, 2i + 1).
   void (*rope)(float* x, const float* cosines, const float* sines, int64_t pairs, bool interleaved);
   // y = act(gate) · up. y may be gate or up.

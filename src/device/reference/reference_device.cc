@@ -28,18 +28,20 @@ class ReferenceExecutable final : public Executable {
   }
 
   Result<std::span<const float>> run(const Batch& batch) override {
-    for (const Op& op : program_.ops) {
-      const ValueId out = output_of(op.operation);
-      allocate(out, batch);
-      LOTSE_TRY(visit_operation(op.operation,
-                                [&](const auto& operation) { return execute(operation, batch); }));
-      if (observer_ != nullptr) {
-        LOTSE_TRY(observer_->on_value(op, values_[at(out)], rows_of(out, batch), columns_of(out)));
-      }
-    }
+    if (program_.logits == kNone) return std::unexpected(no_logits());
+    LOTSE_TRY(run_until(program_.logits, batch));
     return std::span<const float>(values_[at(program_.logits)]);
   }
 
+  Result<std::span<const float>> run_hidden(const Batch& batch) override {
+    LOTSE_TRY(run_until(program_.hidden, batch));
+    return last_hidden();
+  }
+
+  Result<std::span<const float>> last_hidden() override {
+    LOTSE_CHECK(program_.hidden != kNone);
+    return std::span<const float>(values_[at(program_.hidden)]);
+  }
   void observe(Observer* observer) override { observer_ = observer; }
 
   Memory memory() const override {
@@ -92,13 +94,28 @@ class ReferenceExecutable final : public Executable {
     return values;
   }
 
+  // All operators up to the last that writes `result`.
+  Result<void> run_until(ValueId result, const Batch& batch) {
+    LOTSE_CHECK(result != kNone);
+    for (const Op& op : operators_until(program_, result)) {
+      const ValueId out = output_of(op.operation);
+      allocate(out, batch);
+      LOTSE_TRY(visit_operation(op.operation,
+                                [&](const auto& operation) { return execute(operation, batch); }));
+      if (observer_ != nullptr) {
+        LOTSE_TRY(observer_->on_value(op, values_[at(out)], rows_of(out, batch), columns_of(out)));
+      }
+    }
+    return {};
+  }
+
   void execute(const Embed& op, const Batch& batch) {
     const WeightPart& table = weight(op.table).parts.front();
     for (int64_t t = 0; t < row_count(op.out); ++t) {
       const std::span<float> out = row(op.out, t);
+      const int64_t from = op.first_row + embed_index(op.by, batch, t);
       for (size_t i = 0; i < out.size(); ++i) {
-        out[i] =
-            op.scale * reference::weight_value(table, batch.tokens[at(t)], static_cast<int64_t>(i));
+        out[i] = op.scale * reference::weight_value(table, from, static_cast<int64_t>(i));
       }
     }
   }
@@ -118,6 +135,14 @@ class ReferenceExecutable final : public Executable {
         reference::rms_norm_row(row(op.in, t).subspan(begin, at(op.width)), scale, op.epsilon,
                                 row(op.out, t).subspan(begin, at(op.width)));
       }
+    }
+  }
+
+  void execute(const LayerNorm& op, const Batch&) {
+    const std::vector<float> scale = vector_weight(op.weight);
+    const std::vector<float> bias = vector_weight(op.bias);
+    for (int64_t t = 0; t < row_count(op.out); ++t) {
+      reference::layer_norm_row(row(op.in, t), scale, bias, op.epsilon, row(op.out, t));
     }
   }
 
@@ -189,6 +214,37 @@ class ReferenceExecutable final : public Executable {
     reference::attention_row(row(op.qkv, sequence.first_token + i).subspan(begin, at(op.head_dim)),
                              keys.first(size), values.first(size), first, op.scale, op.softcap,
                              row(op.out, sequence.first_token + i).subspan(begin, at(op.head_dim)));
+  }
+
+  void execute(const BidirectionalAttention& op, const Batch& batch) {
+    const size_t d = at(op.head_dim);
+    for (const BatchSequence& sequence : batch.sequences) {
+      LOTSE_CHECK(sequence.tokens == sequence.context);
+      for (int64_t head = 0; head < op.heads; ++head) {
+        const auto part = [&](int64_t token, int64_t kind) {
+          return row(op.qkv, sequence.first_token + token)
+              .subspan(at((kind * op.heads + head) * op.head_dim), d);
+        };
+        std::vector<float> keys;
+        std::vector<float> values;
+        for (int64_t t = 0; t < sequence.tokens; ++t) {
+          keys.insert(keys.end(), part(t, 1).begin(), part(t, 1).end());
+          values.insert(values.end(), part(t, 2).begin(), part(t, 2).end());
+        }
+        for (int64_t t = 0; t < sequence.tokens; ++t) {
+          reference::attention_row(
+              part(t, 0), keys, values, 0, op.scale, 0,
+              row(op.out, sequence.first_token + t).subspan(at(head * op.head_dim), d));
+        }
+      }
+    }
+  }
+
+  void execute(const Activate& op, const Batch&) {
+    std::vector<float>& out = values_[at(op.out)];
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = reference::activate(op.activation, values_[at(op.in)][i]);
+    }
   }
 
   void execute(const GatedActivation& op, const Batch&) {

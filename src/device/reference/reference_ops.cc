@@ -138,6 +138,25 @@ void rms_norm_row(std::span<const float> in, std::span<const float> weight, floa
   }
 }
 
+void layer_norm_row(std::span<const float> in, std::span<const float> weight,
+                    std::span<const float> bias, float epsilon, std::span<float> out) {
+  const auto n = static_cast<double>(in.size());
+  double sum = 0;
+  for (const float value : in) sum += static_cast<double>(value);
+  const double mean = sum / n;
+  double squares = 0;
+  for (const float value : in) {
+    const double centred = static_cast<double>(value) - mean;
+    squares += centred * centred;
+  }
+  const double factor = 1 / std::sqrt(squares / n + static_cast<double>(epsilon));
+  for (size_t i = 0; i < in.size(); ++i) {
+    const double normed = (static_cast<double>(in[i]) - mean) * factor;
+    out[i] =
+        static_cast<float>(normed * static_cast<double>(weight[i]) + static_cast<double>(bias[i]));
+  }
+}
+
 void rope_row(std::span<float> head, const RopeTable& table, int64_t position, bool interleaved) {
   const size_t pairs = table.inverse_frequency.size();
   for (size_t i = 0; i < pairs; ++i) {

@@ -32,6 +32,9 @@ void linear_row(std::span<const float> x, const Weight& weight, std::span<const 
 
 void rms_norm_row(std::span<const float> in, std::span<const float> weight, float epsilon,
                   std::span<float> out);
+void layer_norm_row(std::span<const float> in, std::span<const float> weight,
+                    std::span<const float> bias, float epsilon, std::span<float> out);
+
 void rope_row(std::span<float> head, const RopeTable& table, int64_t position, bool interleaved);
 float activate(Activation activation, float x);
 

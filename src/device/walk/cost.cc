@@ -49,6 +49,11 @@ class Coster {
     return vector(4 * elements, elements, elements);
   }
 
+  OperatorCost operator()(const LayerNorm& op) const {
+    const double elements = this->elements(op.in);
+    return vector(8 * elements, elements, elements);
+  }
+
   OperatorCost operator()(const Rope& op) const {
     const auto& table = program_.ropes[static_cast<size_t>(op.table)];
     const double elements = rows(op.value) * static_cast<double>(op.heads) * 2 *
@@ -67,6 +72,20 @@ class Coster {
     return {4 * sequences * keys * queries, activation_math(storage_.activation),
             value_bytes(op.qkv) + sequences * cached * position,
             value_bytes(op.out) + rows(op.qkv) * position, OperatorClass::attention};
+  }
+
+  OperatorCost operator()(const BidirectionalAttention& op) const {
+    const double keys =
+        static_cast<double>(step_.new_tokens) * static_cast<double>(step_.new_tokens);
+    const auto width = static_cast<double>(op.heads * op.head_dim);
+    return {4 * static_cast<double>(step_.sequences) * keys * width,
+            activation_math(storage_.activation), value_bytes(op.qkv), value_bytes(op.out),
+            OperatorClass::attention};
+  }
+
+  OperatorCost operator()(const Activate& op) const {
+    const double elements = this->elements(op.out);
+    return vector(8 * elements, elements, elements);
   }
 
   OperatorCost operator()(const GatedActivation& op) const {

@@ -99,6 +99,12 @@ class Sharder {
 
   Result<void> rewrite(const Embed& op) { return keep(op); }
   Result<void> rewrite(const Add& op) { return keep(op); }
+  Result<void> rewrite(const LayerNorm& op) { return keep(op); }
+  Result<void> rewrite(const Activate& op) { return keep(op); }
+  Result<void> rewrite(const BidirectionalAttention&) {
+    return fail(ErrorCode::unsupported,
+                "operator {}: an encoder is not divided among ranks; run it on one", op_->name);
+  }
   Result<void> rewrite(const GatherRows& op) { return keep(op); }
   Result<void> rewrite(const Softcap& op) { return keep(op); }
   Result<void> rewrite(const AllReduce& op) { return keep(op); }

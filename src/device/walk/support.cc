@@ -53,6 +53,9 @@ std::string shape_of(const Program& program, const Operation& operation) {
   if (const auto* rope = std::get_if<Rope>(&operation)) {
     return fmt::format("{} heads of {}", rope->heads, rope->head_dim);
   }
+  if (const auto* attention = std::get_if<BidirectionalAttention>(&operation)) {
+    return fmt::format("{} heads of {}", attention->heads, attention->head_dim);
+  }
   const auto* norm = std::get_if<RmsNorm>(&operation);
   if (norm && norm->groups > 1) return fmt::format("{} heads of {}", norm->groups, norm->width);
   return fmt::format("{}", columns_of(program, output_of(operation)));
@@ -107,6 +110,13 @@ OperatorQuery operator_query(const Program& program, const Storage& storage, con
   if (const auto* moe = std::get_if<Moe>(&op.operation)) query.number["experts"] = moe->experts;
   if (const auto* gated = std::get_if<GatedActivation>(&op.operation)) {
     query.text["function"] = function_name(gated->activation);
+  }
+  if (const auto* activate = std::get_if<Activate>(&op.operation)) {
+    query.text["function"] = function_name(activate->activation);
+  }
+  if (const auto* attention = std::get_if<BidirectionalAttention>(&op.operation)) {
+    query.number["head_dim"] = attention->head_dim;
+    query.number["heads"] = attention->heads;
   }
   if (const auto* attention = std::get_if<Attention>(&op.operation)) {
     query.text["kv"] = storage.kv;

@@ -61,7 +61,7 @@ Result<ModelConfig> read_gemma3(const JsonFields& fields) {
   return c;
 }
 
-ValueId forward(Decoder& d, const ModelConfig& config) {
+ForwardResults forward(Decoder& d, const ModelConfig& config) {
   ValueId x = d.embed();
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     d.begin_layer(layer);
@@ -70,7 +70,7 @@ ValueId forward(Decoder& d, const ModelConfig& config) {
     const ValueId fed = d.mlp(d.norm("mlp_norm", "pre_feedforward_layernorm", x));
     x = d.add("output", x, d.norm("post_mlp_norm", "post_feedforward_layernorm", fed));
   }
-  return d.logits(x);
+  return d.results(x);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace lotse::family {
 namespace {
 
-ValueId forward(Decoder& d, const ModelConfig& config) {
+ForwardResults forward(Decoder& d, const ModelConfig& config) {
   ValueId x = d.embed();
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     d.begin_layer(layer);
@@ -13,7 +13,7 @@ ValueId forward(Decoder& d, const ModelConfig& config) {
               d.norm("attention_norm", "post_attention_layernorm", d.attention(x)));
     x = d.add("output", x, d.norm("mlp_norm", "post_feedforward_layernorm", d.mlp(x)));
   }
-  return d.logits(x);
+  return d.results(x);
 }
 
 }  // namespace

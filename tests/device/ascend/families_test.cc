@@ -91,6 +91,12 @@ TEST_P(AscendGoldenTest, Generates256GreedyTokensAsPyTorchDoes) {
   EXPECT_EQ(produced, golden_.greedy);
 }
 
+TEST_P(AscendGoldenTest, HiddenStatesMatchPyTorch) {
+  widen_to_f32(model_.weights);
+  expect_hidden_states(*device_, model_, golden_, kBlock);
+  expect_hidden_states(*cpu_, model_, golden_);
+}
+
 // As a bf16 checkpoint holds them.
 void narrow_vectors(Model& model) {
   for (size_t i = 0; i < model.weights.size(); ++i) {

@@ -152,6 +152,32 @@ TEST_P(Elementwise, RmsNormOfZerosIsZero) {
   for (const float v : y) EXPECT_EQ(v, 0.0f);
 }
 
+TEST_P(Elementwise, LayerNorm) {
+  Random random(14);
+  for (const int64_t n : kLengths) {
+    auto x = random.normals(n, 20);
+    for (float& v : x) v += 50;  // the mean must go before squares are summed
+    const auto weight = random.normals(n);
+    const auto bias = random.normals(n);
+    const auto y = run_guarded(n, [&](float* out) {
+      kernels().layer_norm(x.data(), weight.data(), bias.data(), 1e-5f, n, out);
+    });
+    double mean = 0;
+    for (const float v : x) mean += static_cast<double>(v) / static_cast<double>(n);
+    double variance = 0;
+    for (const float v : x) {
+      variance += std::pow(static_cast<double>(v) - mean, 2) / static_cast<double>(n);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      const double normed = (static_cast<double>(x[at(i)]) - mean) / std::sqrt(variance + 1e-5);
+      const double expected =
+          normed * static_cast<double>(weight[at(i)]) + static_cast<double>(bias[at(i)]);
+      // The mean is rounded to fp32, which is far from 0 here.
+      ASSERT_TRUE(near(y[at(i)], expected, 1e-5, 1e-4)) << n;
+    }
+  }
+}
+
 TEST_P(Elementwise, RopeBothPairings) {
   Random random(5);
   for (const bool interleaved : {false, true}) {
