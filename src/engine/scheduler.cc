@@ -12,7 +12,10 @@ namespace {
 
 int64_t length(const Sequence& sequence) { return std::ssize(sequence.tokens); }
 
-bool is_decoding(const Sequence& sequence) { return length(sequence) - sequence.computed == 1; }
+// Of a prompt, the last token too is part of the prompt.
+bool is_decoding(const Sequence& sequence) {
+  return sequence.computed >= sequence.prompt_length && length(sequence) - sequence.computed == 1;
+}
 
 template <class List>
 std::unique_ptr<Sequence> take_out(List& list, uint64_t id) {

@@ -69,7 +69,8 @@ class Scheduler {
   // The next drafted token has come true and stands in sequence.tokens.
   void accept_drafted(Sequence& sequence);
 
-  // Running sequences that have one token to compute: whose draft may be set.
+  // Running sequences whose prompt is computed and that have one token to compute: whose draft may
+  // be set.
   std::vector<Sequence*> generating();
 
   // Every sequence gives its blocks back and starts anew: the cache was lost.

@@ -71,8 +71,8 @@ inline Program make_program() {
   for (int layer = 0; layer < 2; ++layer) {
     ops.begin_layer(layer);
     ValueId h = ops.rms_norm("norm", x, ops.vector({"norm"}, kHidden, 1), 1e-5f);
-    const ValueId qkv =
-        ops.linear("qkv", h, ops.matrix({"qkv"}, kQkv, kHidden), ops.vector({"bias"}, kQkv));
+    const WeightId qkv_matrix = ops.matrix({"qkv"}, kQkv, kHidden);
+    const ValueId qkv = ops.linear("qkv", h, qkv_matrix, ops.vector({"bias"}, kQkv));
     ops.rms_norm_groups("q_norm", qkv, ops.vector({"q_norm"}, kHeadDim), 1e-6f, 0, kHeads,
                         kHeadDim);
     ops.rope("rope", qkv, rope, 0, kHeads + kKvHeads, kHeadDim, layer == 1);

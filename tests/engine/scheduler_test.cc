@@ -173,6 +173,25 @@ TEST_F(SchedulerTest, TheLastComerGivesItsBlocksBack) {
 
 // Random arrivals, priorities, lengths, cancellations: whatever happens, every sequence is computed
 // in order, in blocks that nobody else writes, within all limits, and everything ends.
+TEST_F(SchedulerTest, ThePromptsLastTokenTakesNoDraft) {
+  BlockCache cache(8, true);
+  Scheduler scheduler({.max_sequences = 2, .step_tokens = 4, .step_outputs = 4, .block_tokens = 4},
+                      cache);
+  auto added = make_sequence(0, tokens_from(0, 5));
+  added->wants_all_rows = true;
+  Sequence& sequence = *added;
+  scheduler.add(std::move(added));
+  step(scheduler);
+  ASSERT_EQ(sequence.computed, 4);
+  EXPECT_TRUE(scheduler.generating().empty());
+  step(scheduler);
+  ASSERT_EQ(scheduler.generating().size(), 1U);
+  sequence.draft = tokens_from(100, 3);
+  const auto planned = scheduler.plan();
+  ASSERT_EQ(planned.size(), 1U);
+  EXPECT_EQ(planned[0].drafted, 3);
+}
+
 TEST_F(SchedulerTest, KeepsItsPromisesUnderRandomLoad) {
   for (uint32_t seed = 0; seed < 60; ++seed) {
     std::mt19937 random(seed);

@@ -19,8 +19,9 @@ namespace {
 Program linear_of_rows(int64_t table_rows, int64_t rows, int64_t columns) {
   Ops ops;
   const ValueId x = ops.embed("embed", table_rows, columns, 1);
-  return ops.finish(ops.linear("head", ops.gather_rows(x), ops.matrix({"head"}, rows, columns),
-                               ops.vector({"bias"}, rows)));
+  const WeightId head = ops.matrix({"head"}, rows, columns);
+  const WeightId bias = ops.vector({"bias"}, rows);
+  return ops.finish(ops.linear("head", ops.gather_rows(x), head, bias));
 }
 
 std::vector<float> run_rows(Device& device, const Program& program, std::vector<Weight> weights) {
