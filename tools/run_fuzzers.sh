@@ -13,7 +13,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 seeds() {
   case $1 in
     chip) ls "$root"/chips/*.toml ;;
-    config) ls "$root"/tests/golden/*/config.json "$root"/models/*/config.json ;;
+    config) ls "$root"/tests/golden/{,encoders/}*/config.json "$root"/models/*/config.json ;;
     gguf) ls "$root"/tests/golden/gguf/*.gguf ;;
     source) ls "$root"/tests/source/samples/*.txt ;;
     safetensors) ls "$root"/tests/golden/*/*.safetensors ;;

@@ -242,7 +242,6 @@ class ThreadedServingEngine final : public ServingEngine {
     for (Sequence* sequence : sequences) {
       sequence->draft.clear();
       Active& active = *active_.at(sequence->id);
-      if (!sequence->grows || is_prompt_wanted(*sequence)) continue;
       const int64_t most =
           std::min(kDraftRows / std::ssize(sequences) - 1, tokens_left(active) - 1);
       if (most < 1) continue;
@@ -339,11 +338,7 @@ class ThreadedServingEngine final : public ServingEngine {
 
   // Of a part that was planned: before or after it was committed.
   static bool wants_all_rows(const ScheduledTokens& part) {
-    return is_prompt_wanted(*part.sequence);
-  }
-
-  // Whether every row of the prompt is wanted, and still to come: there is no room for a draft's.
-  static bool is_prompt_wanted(const Sequence& sequence) {
+    const Sequence& sequence = *part.sequence;
     return sequence.wants_all_rows && std::ssize(sequence.tokens) == sequence.prompt_length;
   }
 

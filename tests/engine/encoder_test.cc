@@ -110,5 +110,43 @@ TEST(EncoderConfig, RefusesWhatItLacks) {
   EXPECT_EQ(with("max_position_embeddings", 3, "roberta").value().max_context, 1);
 }
 
+// Each field with values of every kind: an error, or a configuration whose program can be recorded.
+TEST(EncoderConfig, TakesOrRefusesAnyValueOfAnyField) {
+  const Json values = {nullptr,
+                       true,
+                       -1,
+                       0,
+                       1,
+                       2,
+                       3,
+                       47,
+                       1e9,
+                       1e300,
+                       -1.5,
+                       "",
+                       "x",
+                       "gelu",
+                       {1, 2},
+                       Json::object(),
+                       int64_t{1} << 40,
+                       (int64_t{1} << 62),
+                       0.5,
+                       1024};
+  int taken = 0;
+  for (const char* type : {"bert", "roberta"}) {
+    const Json config =
+        read_json_file((kGolden / "encoders" / type / "config.json").string()).value();
+    for (const auto& [key, ignored] : config.items()) {
+      for (const Json& value : values) {
+        const auto read = with(key.c_str(), value, type);
+        if (!read || read->layers > 64) continue;
+        EXPECT_TRUE(record_program(*read, read->max_context)) << key << ' ' << value;
+        ++taken;
+      }
+    }
+  }
+  EXPECT_GT(taken, 100);
+}
+
 }  // namespace
 }  // namespace lotse

@@ -119,6 +119,48 @@ TEST_F(SchedulerTest, MixesChunksOfPromptsIntoSteps) {
   EXPECT_EQ(step(scheduler), (Shares{{1, 1}, {2, 1}, {3, 1}}));
 }
 
+// Texts of an encoder: each in one step, however long the others are, in the order in which they
+// came.
+TEST_F(SchedulerTest, WholeSequencesWaitForAStepWithRoom) {
+  BlockCache blocks(100, false);
+  Scheduler scheduler({4, 10, 10, 4}, blocks);
+  for (const auto& [id, length] : {std::pair{1, 6}, {2, 5}, {3, 4}, {4, 10}, {5, 1}}) {
+    auto text = make_sequence(static_cast<uint64_t>(id), tokens_from(100 * id, length));
+    text->is_whole = text->wants_all_rows = true;
+    text->grows = false;
+    scheduler.add(std::move(text));
+  }
+  const auto next = [&] {
+    Shares shares;
+    const auto planned = scheduler.plan();
+    for (const ScheduledTokens& part : planned) {
+      EXPECT_TRUE(part.reaches_end);
+      shares.emplace_back(part.sequence->id, part.tokens);
+    }
+    scheduler.commit(planned);
+    for (const auto& [id, tokens] : shares) scheduler.remove(id);
+    return shares;
+  };
+  EXPECT_EQ(next(), (Shares{{1, 6}}));
+  EXPECT_EQ(next(), (Shares{{2, 5}, {3, 4}}));
+  EXPECT_EQ(next(), (Shares{{4, 10}}));
+  EXPECT_EQ(next(), (Shares{{5, 1}}));
+  EXPECT_EQ(blocks.available(), 100);
+}
+
+// What does not grow needs no room for a token more.
+TEST_F(SchedulerTest, ATextMayFillTheWholeCache) {
+  BlockCache blocks(2, true);
+  Scheduler scheduler({4, 10, 8, 4}, blocks);
+  auto text = make_sequence(1, tokens_from(0, 8));
+  text->grows = false;
+  scheduler.add(std::move(text));
+  EXPECT_EQ(scheduler.plan().size(), 1);
+  scheduler.remove(1);
+  scheduler.add(make_sequence(2, tokens_from(0, 8)));
+  EXPECT_TRUE(scheduler.plan().empty());
+}
+
 TEST_F(SchedulerTest, GeneratingSequencesAreNotHeldUpByAnEarlierPrompt) {
   BlockCache blocks(100, true);
   Scheduler scheduler({4, 4, 8, 4}, blocks);

@@ -80,6 +80,14 @@ TEST(Shard, NamesWhatCannotBeDivided) {
 }
 
 // Columns of every format, cut at random places, against the values of the whole weight.
+TEST(Shard, RefusesEncoders) {
+  const Model model = load_model(open_checkpoint(kGolden / "encoders/bert").value()).value();
+  const auto refused = shard(model.program, 0, 2);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "operator layers.0.attention: an encoder is not divided among ranks; run it on one");
+}
+
 TEST(Shard, CutsColumnsOfInt4OnlyBetweenGroups) {
   constexpr int64_t kRows = 3;
   constexpr int64_t kColumns = 256;
