@@ -33,7 +33,7 @@ Result<Pooling> read_pooling(const fs::path& path) {
     for (const auto& [key, value] : json.items()) {
       if (!key.starts_with("pooling_mode_") || value != true) continue;
       const auto known =
-          std::ranges::find(kModes, key, [](const auto& mode) { return mode.first; });
+          std::ranges::find(kModes, key, [](const auto& entry) { return entry.first; });
       is_single = is_single && !chosen && known != kModes.end();
       if (known != kModes.end()) chosen = known->second;
     }
