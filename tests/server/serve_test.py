@@ -4,6 +4,7 @@
 usage: serve_test.py LOTSE MODEL [unittest arguments]
 """
 
+import base64
 import concurrent.futures
 import http.client
 import json
@@ -15,6 +16,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -295,6 +297,35 @@ class Answers(unittest.TestCase):
             b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks + b"0\r\n\r\n"
         )
         self.assertIn(b"17 + 25 = 42", got)
+
+    def test_embeddings_are_the_same_whatever_is_beside_them(self):
+        texts = [f"A ship of {n} tons " * (n % 9 + 1) for n in range(200)]
+        clients = [open_stream(self.server, ENDLESS) for _ in range(2)]
+        _, together = self.server.post("/v1/embeddings", {"input": texts})
+        for client in clients:
+            client.close()
+        self.assertEqual([row["index"] for row in together["data"]], list(range(200)))
+        for n in range(0, 200, 23):
+            _, alone = self.server.post("/v1/embeddings", {"input": texts[n]})
+            self.assertEqual(alone["data"][0]["embedding"], together["data"][n]["embedding"])
+            body = {"input": texts[n], "encoding_format": "base64"}
+            _, encoded = self.server.post("/v1/embeddings", body)
+            data = base64.b64decode(encoded["data"][0]["embedding"])
+            wanted = struct.pack(f"<{len(data) // 4}f", *together["data"][n]["embedding"])
+            self.assertEqual(data, wanted)
+        self.assertTrue(within(5, self.server.is_idle))
+
+    def test_embeddings_end_with_their_client(self):
+        done = self.server.metric("request_prompt_tokens_count")
+        body = json.dumps({"input": ["a calm harbour " * 60] * 2000}).encode()
+        with socket.create_connection(("127.0.0.1", self.server.port)) as client:
+            client.sendall(
+                b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: "
+                b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            until(lambda: self.server.metric("request_prompt_tokens_count") > done)
+        self.assertTrue(within(5, self.server.is_idle), "texts are computed after their client went")
+        self.assertLess(self.server.metric("request_prompt_tokens_count"), done + 2000)
 
     def test_disconnects_cancel(self):
         before = self.server.descriptors()
