@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <thread>
@@ -36,6 +37,7 @@ struct ServeOptions {
   std::vector<std::string> cors_origins;
   std::vector<std::string> allowed_hosts;
   bool vllm_metrics = false;
+  std::string otlp_endpoint;
   bool no_prefix_cache = false;
   int64_t request_timeout = 0;  // seconds
 };
@@ -70,6 +72,21 @@ Result<ApiOptions> api_options(const ServeOptions& options) {
     fmt::print(stderr, "{}\n", line);
   };
   return api;
+}
+
+// Null when no collector was named. Secrets of its headers come by the environment.
+Result<std::unique_ptr<SpanExporter>> span_exporter(const ServeOptions& options) {
+  if (options.otlp_endpoint.empty()) return std::unique_ptr<SpanExporter>();
+  SpanExporterOptions exporter;
+  exporter.endpoint = options.otlp_endpoint;
+  exporter.version = LOTSE_VERSION;
+  if (const char* name = std::getenv("OTEL_SERVICE_NAME"); name != nullptr && *name != '\0') {
+    exporter.service = name;
+  }
+  if (const char* headers = std::getenv("OTEL_EXPORTER_OTLP_HEADERS")) {
+    exporter.headers = LOTSE_TRY(parse_otlp_headers(headers));
+  }
+  return SpanExporter::start(std::move(exporter));
 }
 
 std::string shown_url(const ServeOptions& options, int port) {
@@ -210,7 +227,10 @@ Result<int> serve(const ServeOptions& options) {
   ModelRegistry models(
       LOTSE_TRY(model_sources(options)),
       {.idle_unload = std::chrono::seconds(options.idle_unload), .max_loaded = options.max_loaded});
-  Api api(LOTSE_TRY(api_options(options)), models);
+  ApiOptions wanted = LOTSE_TRY(api_options(options));
+  const auto spans = LOTSE_TRY(span_exporter(options));
+  wanted.spans = spans.get();
+  Api api(std::move(wanted), models);
   raise_descriptor_limit();
   const auto server = LOTSE_TRY(HttpServer::listen(options.http, api));
   stop_on_signals(*server, api, models);
@@ -296,6 +316,8 @@ void add_network_options(CLI::App& app, ServeOptions& o) {
       ->check(CLI::Range(int64_t{0}, int64_t{86400}))
       ->capture_default_str();
   app.add_flag("--vllm-metrics", o.vllm_metrics, "Metrics under vLLM's names, too");
+  app.add_option("--otlp-endpoint", o.otlp_endpoint,
+                 "OpenTelemetry collector (OTLP/HTTP) that gets a trace of each request");
 }
 
 void add_engine_options(CLI::App& app, ServeOptions& o) {

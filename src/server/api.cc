@@ -44,6 +44,15 @@ std::string timestamp() {
                      ms.count() % 1000);
 }
 
+std::string span_metrics(const SpanExporter* spans) {
+  if (spans == nullptr) return "";
+  return fmt::format(
+      "# TYPE lotse:trace_spans_total counter\n"
+      "lotse:trace_spans_total{{outcome=\"exported\"}} {}\n"
+      "lotse:trace_spans_total{{outcome=\"dropped\"}} {}\n",
+      spans->exported(), spans->dropped());
+}
+
 bool is_json(std::string_view content_type) {
   std::string type(content_type.substr(0, content_type.find(';')));
   std::ranges::transform(type, type.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -139,6 +148,7 @@ std::optional<HttpResponse> Api::refuse(const HttpHead& head) {
   HttpResponse response = error_for(call, *error);
   const HttpHeaders headers = common_headers(head, call.id);
   response.headers.insert(response.headers.end(), headers.begin(), headers.end());
+  response.headers.insert(response.headers.end(), call.headers.begin(), call.headers.end());
   if (error->status == 405) {
     const Endpoint* endpoint = find_endpoint(head.path);
     response.headers.emplace_back("Allow", endpoint == nullptr ? "GET" : endpoint->method);
@@ -161,7 +171,17 @@ Api::Call Api::make_call(const HttpHead& head) {
   if (!is_plain_id(call.id)) {
     call.id = fmt::format("{:08x}-{}", instance_, next_request_++);
   }
+  join_trace(call, head);
   return call;
+}
+
+// Of requests that do work; a probe is no part of a trace unless its client says so.
+void Api::join_trace(Call& call, const HttpHead& head) {
+  call.parent = parse_traceparent(head.header("traceparent"));
+  const bool does_work = call.endpoint != nullptr && call.endpoint->is_prepared;
+  if (!call.parent && !(options_.spans != nullptr && does_work)) return;
+  call.span = new_span(call.parent, span_random_);
+  call.headers.emplace_back("traceparent", traceparent(*call.span));
 }
 
 void Api::handle(std::shared_ptr<Exchange> exchange) {
@@ -170,7 +190,8 @@ void Api::handle(std::shared_ptr<Exchange> exchange) {
   }
   const auto call = std::make_shared<Call>(make_call(exchange->head()));
   call->exchange = exchange;
-  call->headers = common_headers(exchange->head(), call->id);
+  const HttpHeaders headers = common_headers(exchange->head(), call->id);
+  call->headers.insert(call->headers.end(), headers.begin(), headers.end());
   if (!call->endpoint->is_prepared) return respond(call, answer_at_once(*call));
   exchange->on_disconnect([call] { call->is_gone = true; });
   worker_.push([this, call] { prepare(call); });
@@ -194,6 +215,7 @@ void Api::respond(const CallPointer& call, HttpResponse response) {
 void Api::log_call(const Call& call, const GenerationSummary& summary) {
   const bool is_probe = call.endpoint != nullptr && !call.endpoint->is_prepared;
   if (is_probe && summary.status < 400) return;
+  trace_call(call, summary);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - call.start).count();
   OrderedJson fields = {{"id", call.id},
@@ -201,6 +223,10 @@ void Api::log_call(const Call& call, const GenerationSummary& summary) {
                         {"path", call.endpoint == nullptr ? "" : call.endpoint->path},
                         {"status", summary.status},
                         {"seconds", seconds}};
+  if (call.span) {
+    fields["trace_id"] = call.span->trace_hex();
+    fields["span_id"] = call.span->span_hex();
+  }
   if (call.key) fields["key"] = *call.key;
   if (!summary.finish.empty()) {
     fields["finish"] = summary.finish;
@@ -240,7 +266,7 @@ HttpResponse Api::metrics() const {
   const int64_t connections = options_.connections ? options_.connections() : 0;
   return {200,
           "text/plain; version=0.0.4; charset=utf-8",
-          metrics_text(models, connections, options_.vllm_metrics),
+          metrics_text(models, connections, options_.vllm_metrics) + span_metrics(options_.spans),
           {}};
 }
 

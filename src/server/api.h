@@ -19,6 +19,7 @@
 #include "server/http.h"
 #include "server/model_registry.h"
 #include "server/origin.h"
+#include "server/span_exporter.h"
 #include "server/worker.h"
 
 namespace lotse {
@@ -37,6 +38,7 @@ struct ApiOptions {
   // thread.
   std::function<void(const std::string& line)> log;
   std::function<int64_t()> connections;  // for the metrics
+  SpanExporter* spans = nullptr;         // takes a span of each request; null: none
 };
 
 class Api final : public HttpHandler {
@@ -63,6 +65,7 @@ class Api final : public HttpHandler {
   bool is_ready() const { return models_.is_ready() && !is_draining_; }
   std::optional<size_t> key_of(const HttpHead& head) const;
   HttpHeaders common_headers(const HttpHead& head, const std::string& id) const;
+  void join_trace(Call& call, const HttpHead& head);
   HttpResponse preflight(const HttpHead& head) const;
   std::optional<ApiError> refusal(const HttpHead& head) const;
 
@@ -70,6 +73,8 @@ class Api final : public HttpHandler {
   // In the shape that the endpoint's clients expect.
   static HttpResponse error_for(const Call& call, const ApiError& error);
   void log_call(const Call& call, const GenerationSummary& summary);
+  void trace_call(const Call& call, const GenerationSummary& summary);
+  void trace_parts(const TraceContext& whole, const GenerationTimes& times);
   HttpResponse answer_at_once(const Call& call);
   HttpResponse health() const;
   HttpResponse models() const;
@@ -106,6 +111,7 @@ class Api final : public HttpHandler {
   const std::string openapi_;
   ModelRegistry& models_;
   std::atomic<bool> is_draining_ = false;
+  std::mt19937_64 span_random_{std::random_device()()};  // of the I/O thread
   std::mt19937_64 worker_random_{std::random_device()()};
   std::set<std::string> reported_fields_;             // unknown ones, of the worker
   const uint32_t instance_ = std::random_device()();  // in ids of requests

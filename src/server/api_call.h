@@ -17,6 +17,9 @@ struct Api::Call {
   std::shared_ptr<Exchange> exchange;              // null before there is a body
   ModelRegistry::Lease model;                      // that is asked, once it is loaded
   std::shared_ptr<const CompiledGrammar> grammar;  // of the form that it asks for
+  std::optional<TraceContext> span;                // where the request is part of a trace
+  std::optional<TraceContext> parent;              // in it
+  SpanAttributes attributes = {};                  // of the span, besides what every request has
   std::atomic<bool> is_gone = false;
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 
@@ -29,10 +32,15 @@ struct Api::Call {
         headers(std::move(other.headers)),
         exchange(std::move(other.exchange)),
         model(std::move(other.model)),
+        span(other.span),
+        parent(other.parent),
+        attributes(std::move(other.attributes)),
         start(other.start) {}
 };
 
 OrderedJson model_json(const ModelRegistry::Status& model);
 ApiError no_such_model(const std::string& name);
+// What a trace tells of what a request asked for.
+SpanAttributes trace_attributes(const GenerationSettings& settings, Route route);
 
 }  // namespace lotse

@@ -258,6 +258,7 @@ std::string Api::salt_of(const Call& call, const std::string& own) {
 
 ApiResult<void> Api::start(const CallPointer& call, GenerationJob job,
                            std::unique_ptr<AnswerFormat> format) {
+  if (call->span) call->attributes = trace_attributes(job.settings, call->endpoint->route);
   return generate(call->model, std::move(job), std::move(format), call->exchange,
                   [this, call](const GenerationSummary& summary) { log_call(*call, summary); });
 }

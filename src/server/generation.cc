@@ -115,7 +115,18 @@ class Generation : public std::enable_shared_from_this<Generation> {
     if (job.settings.stream) exchange_->write(format_->end(index, end, usage_));
     metrics.count_request(end);
     first_token_ = std::max(first_token_, end.outcome.first_token_at);
+    note_times(end.outcome);
     if (++ended_ == answers_.size()) complete(*finish_reason(end));
+  }
+
+  void note_times(const RequestOutcome& outcome) {
+    if (!times_) {
+      times_ = {submitted_, outcome.admitted_at, outcome.first_token_at, outcome.ended_at};
+      return;
+    }
+    times_->admitted = std::min(times_->admitted, outcome.admitted_at);
+    times_->first_token = std::min(times_->first_token, outcome.first_token_at);
+    times_->ended = std::max(times_->ended, outcome.ended_at);
   }
 
   void complete(const char* reason) {
@@ -143,7 +154,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   void finish(int status, std::string reason) {
     is_over_ = true;
-    done_({status, usage_, std::move(reason), first_token_});
+    done_({status, usage_, std::move(reason), first_token_, times_});
   }
 
   std::unique_ptr<AnswerFormat> format_;
@@ -157,6 +168,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   size_t ended_ = 0;
   Usage usage_;
   double first_token_ = 0;
+  const std::chrono::steady_clock::time_point submitted_ = std::chrono::steady_clock::now();
+  std::optional<GenerationTimes> times_;
 };
 
 // Hears of one answer on the engine's thread: makes text of tokens and watches for stop strings.

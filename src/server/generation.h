@@ -1,6 +1,7 @@
 // One request that generates: its answers from the engine to the client.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,12 +15,21 @@
 
 namespace lotse {
 
-// What became of a request, for the log.
+// When a request's answers came to be: seconds since they were submitted.
+struct GenerationTimes {
+  std::chrono::steady_clock::time_point submitted;
+  double admitted = 0;     // the first of them
+  double first_token = 0;  // of the first
+  double ended = 0;        // the last
+};
+
+// What became of a request, for log and traces.
 struct GenerationSummary {
   int status = 200;  // 499: the client went
   Usage usage = {};
   std::string finish = {};
   double first_token_seconds = 0;
+  std::optional<GenerationTimes> times = {};  // where at least one answer has ended
 };
 
 struct GenerationJob {

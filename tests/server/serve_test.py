@@ -7,6 +7,7 @@ usage: serve_test.py LOTSE MODEL [unittest arguments]
 import base64
 import concurrent.futures
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -706,6 +708,130 @@ class Operations(unittest.TestCase):
                 self.assertRegex(text, rf"lotse:generation_tokens_total\S* {2 * count}\n")
                 self.assertRegex(text, rf"lotse:request_success_total\S*length\S* {count}\n")
                 self.assertRegex(text, r"lotse:num_requests_running\S* 0\n")
+
+
+class Collector:
+    """A small OpenTelemetry collector: keeps the spans that it is sent."""
+
+    def __init__(self):
+        self.spans, self.resources, self.headers, self.statuses = [], [], [], []
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status = collector.statuses.pop(0) if collector.statuses else 200
+                if status == 200 and self.path == "/v1/traces":
+                    for group in body["resourceSpans"]:
+                        collector.resources.append(values(group["resource"]))
+                        for scope in group["scopeSpans"]:
+                            collector.spans += scope["spans"]
+                    collector.headers.append(self.headers)
+                self.send_response(status)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def values(item):
+    """The attributes of a span or a resource."""
+    result = {}
+    for attribute in item["attributes"]:
+        ((kind, value),) = attribute["value"].items()
+        result[attribute["key"]] = int(value) if kind == "intValue" else value
+    return result
+
+
+class Traces(unittest.TestCase):
+    TRACE = "0af7651916cd43dd8448eb211c80319c"
+    PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+
+    def test_the_context_is_answered_and_logged(self):
+        with Server() as server:
+            for path, body in [("/v1/completions", {"prompt": "a", "max_tokens": 1}), ("/none", {})]:
+                _, headers, _ = server.request("POST", path, body, {"traceparent": self.PARENT})
+                match = re.fullmatch(rf"00-{self.TRACE}-([0-9a-f]{{16}})-01", headers["traceparent"])
+                self.assertIsNotNone(match, headers["traceparent"])
+                self.assertNotEqual(match[1], "b7ad6b7169203331")
+                self.assertTrue(within(5, lambda: f'"span_id":"{match[1]}"' in server.errors()))
+            _, headers, _ = server.request("POST", "/tokenize", {"prompt": "a"})
+            self.assertIsNone(headers["traceparent"])
+            _, headers, _ = server.request("GET", "/version", headers={"traceparent": "00-xyz"})
+            self.assertIsNone(headers["traceparent"])
+
+    def test_spans_are_exported(self):
+        environment = {"OTEL_SERVICE_NAME": "pilot", "OTEL_EXPORTER_OTLP_HEADERS": "X-Secret=a%20b"}
+        with Collector() as collector:
+            collector.statuses = [503]  # for a while
+            with Server("--otlp-endpoint", collector.url, environment=environment) as server:
+                body = {"prompt": "a", "max_tokens": 7, "ignore_eos": True, "temperature": 0.5}
+                for stream in [False, True]:
+                    server.request("POST", "/v1/completions", {**body, "stream": stream},
+                                   {"traceparent": self.PARENT})  # fmt: skip
+                server.post("/v1/chat/completions", {**QUESTION, "n": 2})
+                server.post("/v1/chat/completions", {"messages": []})
+                server.request("POST", "/v1/completions", body, {"traceparent": self.PARENT[:-1] + "0"})
+                self.assertTrue(within(10, lambda: len(collector.spans) >= 13), collector.spans)
+                exported = lambda: server.request("GET", "/metrics")[2].decode()
+                self.assertTrue(within(5, lambda: 'outcome="exported"} 13' in exported()), exported())
+                self.assertIn('outcome="dropped"} 0', exported())
+                # What is queued when the server ends is still sent.
+                server.request("POST", "/v1/messages", {**QUESTION, "max_tokens": 2})
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(server.process.wait(10), 0)
+        self.assertEqual(len(collector.spans), 17)
+        self.assertEqual(collector.resources[0]["service.name"], "pilot")
+        self.assertEqual(collector.headers[0]["X-Secret"], "a b")
+        servers = [s for s in collector.spans if s["kind"] == 2]
+        self.assertEqual(len(servers), 5)
+        for span in servers[:2]:
+            self.assertEqual(span["traceId"], self.TRACE)
+            self.assertEqual(span["parentSpanId"], "b7ad6b7169203331")
+            self.assertEqual(span["name"], "POST /v1/completions")
+            said = values(span)
+            self.assertEqual(said["gen_ai.request.model"], "lotse-nano")
+            self.assertEqual(said["gen_ai.request.max_tokens"], 7)
+            self.assertEqual(said["gen_ai.request.temperature"], 0.5)
+            self.assertEqual(said["gen_ai.usage.output_tokens"], 7)
+            self.assertEqual(said["http.response.status_code"], 200)
+            self.assertGreater(said["gen_ai.latency.time_to_first_token"], 0)
+            parts = [s for s in collector.spans if s.get("parentSpanId") == span["spanId"]]
+            self.assertEqual([p["name"] for p in parts], ["queue", "prefill", "decode"])
+            times = [int(p[f"{k}TimeUnixNano"]) for p in parts for k in ["start", "end"]]
+            self.assertEqual(times, sorted(times))
+            self.assertLessEqual(int(span["startTimeUnixNano"]), times[0])
+            self.assertLessEqual(times[-1], int(span["endTimeUnixNano"]))
+        self.assertEqual(values(servers[2])["gen_ai.operation.name"], "chat")
+        self.assertNotIn("parentSpanId", servers[2])
+        self.assertEqual(values(servers[3])["http.response.status_code"], 400)
+
+    def test_a_collector_that_is_gone_delays_nobody(self):
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with Server("--otlp-endpoint", url) as server:
+                body = {"prompt": "a", "max_tokens": 1}
+                for _ in range(30):
+                    self.assertEqual(server.post("/v1/completions", body)[0], 200)
+                start = time.monotonic()
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(server.process.wait(20), 0)
+                self.assertLess(time.monotonic() - start, 9)
 
 
 if __name__ == "__main__":
