@@ -255,8 +255,10 @@ class Answers(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("curl"), "not run: curl is not installed")
     def test_examples_of_the_documentation(self):
-        documentation = (pathlib.Path(__file__).parents[2] / "docs/serving.md").read_text()
-        examples = re.findall(r"```sh\n(.*?)```", documentation, re.S)
+        root = pathlib.Path(__file__).parents[2]
+        pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+        blocks = re.findall(r"```sh\n(.*?)```", "".join(p.read_text() for p in pages), re.S)
+        examples = [block for block in blocks if "curl " in block]
         self.assertGreater(len(examples), 3)
         for example in examples:
             command = example.replace("localhost:8000", f"127.0.0.1:{self.server.port}")
@@ -267,6 +269,43 @@ class Answers(unittest.TestCase):
             )
             self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
             self.assertIn('"', run.stdout)
+
+    def test_shapes_of_known_clients(self):
+        """What vLLM's serving benchmark, guidellm and lm-evaluation-harness send, field by field."""
+        stream = {"stream": True, "stream_options": {"include_usage": True}}
+        parts = [{"role": "user", "content": [{"type": "text", "text": "What is 17 plus 25?"}]}]
+        streamed = [
+            ("/v1/completions", {"model": "lotse-nano", "prompt": "17 plus", "temperature": 0.0,
+                                 "repetition_penalty": 1.0, "max_tokens": 9, "logprobs": None,
+                                 "ignore_eos": True, **stream}),
+            ("/v1/chat/completions", {"model": "lotse-nano", "messages": parts, "temperature": 0.0,
+                                      "max_completion_tokens": 9, "ignore_eos": True, **stream}),
+            ("/v1/completions", {"model": "lotse-nano", "prompt": "17 plus", "max_tokens": 9,
+                                 "ignore_eos": True, "stop": None, "stream": True,
+                                 "stream_options": {"include_usage": True,
+                                                    "continuous_usage_stats": True}}),
+        ]  # fmt: skip
+        for path, body in streamed:
+            status, _, data = self.server.request("POST", path, body)
+            self.assertEqual(status, 200, data)
+            chunks = events(data.decode())
+            self.assertEqual(chunks[-1]["choices"], [])
+            self.assertEqual(chunks[-1]["usage"]["completion_tokens"], 9)
+            if "continuous_usage_stats" in body["stream_options"]:
+                self.assertTrue(all(c["usage"]["prompt_tokens"] > 0 for c in chunks))
+        tokens = self.server.post("/tokenize", {"prompt": "17 plus 25 is"})[1]["tokens"]
+        status, answer = self.server.post(
+            "/v1/completions",
+            {"model": "lotse-nano", "prompt": [tokens, tokens[:3]], "temperature": 0, "max_tokens": 1,
+             "logprobs": 1, "seed": 1234, "echo": True},
+        )  # fmt: skip
+        self.assertEqual(status, 200, answer)
+        for choice, prompt in zip(answer["choices"], [tokens, tokens[:3]]):
+            logprobs = choice["logprobs"]
+            self.assertEqual(len(logprobs["token_logprobs"]), len(prompt) + 1)
+            self.assertIsNone(logprobs["token_logprobs"][0])
+            for logprob, top in list(zip(logprobs["token_logprobs"], logprobs["top_logprobs"]))[1:]:
+                self.assertLessEqual(logprob, max(top.values()) + 1e-6)
 
     def test_request_ids(self):
         _, headers, _ = self.server.request("GET", "/v1/models", headers={"X-Request-Id": "abc-1"})
