@@ -19,6 +19,7 @@ struct RunOptions {
   std::string system;
   int64_t max_tokens = 512;
   EngineOptions engine;
+  std::string lora;  // directory
   std::optional<float> temperature, top_p, min_p, repetition_penalty;
   std::optional<int64_t> top_k;
   std::optional<uint64_t> seed;
@@ -131,7 +132,7 @@ Result<int> answer_once(Engine& engine, const RunOptions& options, const std::st
   std::vector<Message> messages = opening(options);
   messages.push_back({"user", text});
   const auto prompt = LOTSE_TRY(encode(engine, options, messages));
-  const auto session = engine.make_session();
+  const auto session = engine.make_session(options.lora.empty() ? 0 : 1);
   const Answer answer = LOTSE_TRY(generate(engine, *session, prompt, options, !options.json));
   if (options.json) {
     fmt::print("{}\n", to_json(engine, prompt, answer).dump(2));
@@ -150,7 +151,7 @@ Result<int> chat(Engine& engine, const RunOptions& options) {
   fmt::print(stderr, "{} on {} ({}). Ctrl-C stops an answer, Ctrl-D leaves.\n", options.model,
              engine.device().name(), engine.device().description());
   std::vector<Message> messages = opening(options);
-  const auto session = engine.make_session();
+  const auto session = engine.make_session(options.lora.empty() ? 0 : 1);
   const InterruptGuard guard;
   while (const auto line = read_line("> ")) {
     if (line->empty()) continue;
@@ -178,7 +179,9 @@ std::string read_pipe() {
 
 Result<int> run(const RunOptions& options) {
   const auto path = LOTSE_TRY(find_model(options.model));
-  const auto engine = LOTSE_TRY(Engine::open(path, options.engine));
+  EngineOptions engine_options = options.engine;
+  if (!options.lora.empty()) engine_options.adapters.push_back({"adapter", options.lora});
+  const auto engine = LOTSE_TRY(Engine::open(path, engine_options));
   if (engine->tokenizer() == nullptr) {
     return fail(ErrorCode::not_found, "{}: the model has no tokenizer.json, so it cannot read text",
                 path.string());
@@ -230,6 +233,7 @@ void add_run(Commands& commands) {
                   fmt::format("Positions to make room for; default: the model's, at most {}",
                               kDefaultContext))
       ->check(CLI::Range(int64_t{16}, int64_t{1} << 24));
+  app->add_option("--lora", options->lora, "A LoRA adapter's directory, as PEFT saves one");
   app->add_flag("--raw", options->raw, "Send the prompt without the chat template");
   app->add_flag("--json", options->json, "Print one JSON object when done");
   app->callback([&commands, options] { commands.action = [options] { return run(*options); }; });

@@ -12,8 +12,7 @@
 #include "base/mmap.h"
 #include "base/toml.h"
 #include "cli/cli.h"
-#include "cli/find_model.h"
-#include "engine/model_drafter.h"
+#include "cli/model_sources.h"
 #include "server/api.h"
 
 namespace lotse::cli {
@@ -23,15 +22,13 @@ constexpr int64_t kMaxConfigBytes = 1 << 20;
 constexpr int kExitAtOnce = 130;  // as a shell reports an interrupt
 
 struct ServeOptions {
-  std::vector<std::string> models;  // [NAME=]MODEL
-  std::vector<std::string> pinned;  // names
-  int64_t idle_unload = 0;          // seconds
+  ModelChoice choice;
+  int64_t idle_unload = 0;  // seconds
   int64_t max_loaded = 0;
   std::string config;
   HttpOptions http;
   ServingOptions serving;
   EngineOptions engine;
-  std::string draft_model;
   std::string api_key_file;
   bool allow_unauthenticated = false;
   std::vector<std::string> cors_origins;
@@ -128,69 +125,6 @@ bool is_pinned(const ModelRegistry& models, const std::string& id) {
   return it != all.end() && it->is_pinned;
 }
 
-Result<LoadedModel> load(const std::string& id, const std::filesystem::path& path,
-                         const ServeOptions& options) {
-  EngineOptions engine_options = options.engine;
-  engine_options.max_sequences = options.serving.max_sequences;
-  std::unique_ptr<Drafter> drafter;
-  std::unique_ptr<Engine> engine;
-  if (options.draft_model.empty()) {
-    engine = LOTSE_TRY(Engine::open(path, engine_options));
-  } else {
-    const auto draft = LOTSE_TRY(find_model(options.draft_model));
-    TargetAndDraft models = LOTSE_TRY(open_with_draft(path, draft, engine_options));
-    engine = std::move(models.target);
-    drafter = make_model_drafter(std::move(models.draft), options.serving.draft_rule,
-                                 options.serving.prefix_cache);
-  }
-  if (engine->tokenizer() == nullptr) {
-    return fail(ErrorCode::not_found, "{}: the model has no tokenizer.json, so it cannot read text",
-                path.string());
-  }
-  auto serving = ServingEngine::start(std::move(engine), options.serving, std::move(drafter));
-  ServedModel model = served_model(id, *serving);
-  return LoadedModel{std::move(serving), std::move(model)};
-}
-
-// The last component of a path, or ORG/MODEL as it was given.
-std::string model_name(const std::string& model, const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(model, ignored)) return model;
-  const auto canonical = std::filesystem::weakly_canonical(path, ignored);
-  return canonical.stem().empty() ? model : canonical.filename().string();
-}
-
-// [NAME=]MODEL. A single model is pinned: it is there from the start.
-Result<ModelSource> model_source(const std::string& given, const ServeOptions& options) {
-  const size_t equals = given.find('=');
-  const bool is_named = equals != std::string::npos && equals < given.find('/');
-  const std::string model = is_named ? given.substr(equals + 1) : given;
-  const auto path = LOTSE_TRY(find_model(model));
-  ModelSource source;
-  source.id = is_named ? given.substr(0, equals) : model_name(model, path);
-  const bool is_asked = std::ranges::find(options.pinned, source.id) != options.pinned.end();
-  source.is_pinned = is_asked || options.models.size() == 1;
-  source.load = [id = source.id, path, &options] { return load(id, path, options); };
-  return source;
-}
-
-Result<std::vector<ModelSource>> model_sources(const ServeOptions& options) {
-  std::vector<ModelSource> sources;
-  for (const std::string& given : options.models) {
-    ModelSource source = LOTSE_TRY(model_source(given, options));
-    if (std::ranges::find(sources, source.id, &ModelSource::id) != sources.end()) {
-      return fail(ErrorCode::invalid_input,
-                  "two models have the name \"{}\"; NAME=MODEL gives one another", source.id);
-    }
-    sources.push_back(std::move(source));
-  }
-  for (const std::string& name : options.pinned) {
-    if (std::ranges::find(sources, name, &ModelSource::id) != sources.end()) continue;
-    return fail(ErrorCode::invalid_input, "--pin {}: no model has this name", name);
-  }
-  return sources;
-}
-
 void stop_on_signals(HttpServer& server, Api& api, const ModelRegistry& models) {
   server.on_signal([&](int count) {
     if (count > 1) ::_exit(kExitAtOnce);
@@ -207,7 +141,7 @@ ModelEvents model_events(const ServeOptions& options, const ModelRegistry& model
   ModelEvents events;
   events.loaded = [&](const ServedModel& model, double seconds) {
     api.log("info", "loaded", {{"model", model.id}, {"seconds", seconds}});
-    if (options.models.size() == 1) {
+    if (options.choice.models.size() == 1) {
       announce(options, model, server.port());
     } else if (is_pinned(models, model.id) && models.is_ready()) {
       announce_models(options, models, server.port());
@@ -225,7 +159,7 @@ ModelEvents model_events(const ServeOptions& options, const ModelRegistry& model
 
 Result<int> serve(const ServeOptions& options) {
   ModelRegistry models(
-      LOTSE_TRY(model_sources(options)),
+      LOTSE_TRY(model_sources(options.choice, options.engine, options.serving)),
       {.idle_unload = std::chrono::seconds(options.idle_unload), .max_loaded = options.max_loaded});
   ApiOptions wanted = LOTSE_TRY(api_options(options));
   const auto spans = LOTSE_TRY(span_exporter(options));
@@ -355,7 +289,7 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
                  "Tokens guessed ahead and checked in one step; 0: none. Default 4 with "
                  "--draft-model, else 0; without one, from the sequence's own past")
       ->check(CLI::Range(int64_t{0}, int64_t{64}));
-  app.add_option("--draft-model", o.draft_model,
+  app.add_option("--draft-model", o.choice.draft_model,
                  "Smaller model with the same tokens that guesses what this one will say");
   app.add_option(
          "--draft-rule", o.serving.draft_rule,
@@ -378,12 +312,16 @@ void add_serve(Commands& commands) {
       "  lotse serve Qwen/Qwen3-0.6B --host 0.0.0.0 --api-key-file keys.txt\n"
       "  LOTSE_SERVE_PORT=9000 lotse serve lotse-nano --config serve.toml\n"
       "Each option may be given as LOTSE_SERVE_OPTION_NAME or, by its name, in a TOML file.\n");
-  app->add_option("MODEL,--model", options->models,
+  app->add_option("MODEL,--model", options->choice.models,
                   "Path, name in the models directory, or ORG/MODEL; NAME=MODEL to give the name "
                   "by which requests ask for it");
-  app->add_option("--pin", options->pinned,
+  app->add_option("--pin", options->choice.pinned,
                   "Of several models, one that is loaded at the start and stays; the others are "
                   "loaded when they are asked for");
+  app->add_option(
+      "--lora", options->choice.adapters,
+      "[MODEL:]NAME=DIRECTORY: a LoRA adapter as PEFT saves one; requests ask for it by "
+      "its name, in place of the model's (default: the first)");
   app->add_option("--idle-unload", options->idle_unload,
                   "Seconds without a request until a model is unloaded; 0: never")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
@@ -399,19 +337,19 @@ void add_serve(Commands& commands) {
   app->callback([&commands, app, options] {
     commands.action = [app, options]() -> Result<int> {
       if (!options->config.empty()) LOTSE_TRY(read_config(*app, options->config));
-      if (options->models.empty()) {
+      if (options->choice.models.empty()) {
         return fail(ErrorCode::invalid_input,
                     "no MODEL was given; `lotse serve lotse-nano` serves "
                     "the bundled one");
       }
-      if (options->models.size() > 1 && !options->draft_model.empty()) {
+      if (options->choice.models.size() > 1 && !options->choice.draft_model.empty()) {
         return fail(ErrorCode::invalid_input, "--draft-model goes with one MODEL; {} were given",
-                    options->models.size());
+                    options->choice.models.size());
       }
       if (options->http.host == "localhost") options->http.host = "127.0.0.1";
       options->serving.prefix_cache = !options->no_prefix_cache;
       const bool is_open = app->get_option("--draft-tokens")->count() == 0;
-      if (!options->draft_model.empty() && is_open) options->serving.draft_tokens = 4;
+      if (!options->choice.draft_model.empty() && is_open) options->serving.draft_tokens = 4;
       return serve(*options);
     };
   });

@@ -26,6 +26,7 @@ struct BatchSequence {
   int32_t tokens;                   // how many tokens of it are in this step, at least 1
   int32_t context;                  // tokens in the cache after this step
   std::span<const int32_t> blocks;  // cache block of positions [i·block_tokens, (i+1)·block_tokens)
+  int32_t adapter = 0;              // of program.adapters; 0: none
 };
 
 // A ragged batch: the tokens of many sequences flattened. Prefill, chunked prefill, decode and

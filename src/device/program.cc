@@ -22,17 +22,17 @@ std::vector<WeightId> present(std::initializer_list<WeightId> ids) {
 
 const char* kind_name(const Operation& operation) {
   return std::visit(
-      Overload{[](const Embed&) { return "embed"; }, [](const Linear&) { return "linear"; },
-               [](const RmsNorm&) { return "rms_norm"; },
-               [](const LayerNorm&) { return "layer_norm"; }, [](const Rope&) { return "rope"; },
-               [](const Attention&) { return "attention"; },
-               [](const BidirectionalAttention&) { return "bidirectional_attention"; },
-               [](const Activate&) { return "activation"; },
-               [](const GatedActivation&) { return "gated_activation"; },
-               [](const Add&) { return "add"; }, [](const GatherRows&) { return "gather_rows"; },
-               [](const Softcap&) { return "softcap"; }, [](const Moe&) { return "moe"; },
-               [](const AllReduce&) { return "all_reduce"; },
-               [](const AllGather&) { return "all_gather"; }},
+      Overload{
+          [](const Embed&) { return "embed"; }, [](const Linear&) { return "linear"; },
+          [](const RmsNorm&) { return "rms_norm"; }, [](const LayerNorm&) { return "layer_norm"; },
+          [](const Rope&) { return "rope"; }, [](const Attention&) { return "attention"; },
+          [](const BidirectionalAttention&) { return "bidirectional_attention"; },
+          [](const Activate&) { return "activation"; },
+          [](const GatedActivation&) { return "gated_activation"; },
+          [](const Add&) { return "add"; }, [](const GatherRows&) { return "gather_rows"; },
+          [](const Softcap&) { return "softcap"; }, [](const Moe&) { return "moe"; },
+          [](const LowRank&) { return "low_rank"; }, [](const AllReduce&) { return "all_reduce"; },
+          [](const AllGather&) { return "all_gather"; }},
       operation);
 }
 
@@ -52,6 +52,7 @@ std::vector<ValueId> inputs_of(const Operation& operation) {
                [](const Attention& op) { return Ids{op.qkv}; },
                [](const BidirectionalAttention& op) { return Ids{op.qkv}; },
                [](const Add& op) { return Ids{op.a, op.b}; },
+               [](const LowRank& op) { return Ids{op.in, op.out}; },
                [](const auto& op) { return Ids{op.in}; }},
       operation);
 }
@@ -62,6 +63,7 @@ std::vector<WeightId> weights_of(const Operation& operation) {
                [](const Linear& op) { return present({op.weight, op.bias}); },
                [](const RmsNorm& op) { return present({op.weight}); },
                [](const LayerNorm& op) { return present({op.weight, op.bias}); },
+               [](const LowRank& op) { return present({op.down, op.up}); },
                [](const Moe& op) { return present({op.router, op.gate_up, op.down}); },
                [](const auto&) { return std::vector<WeightId>{}; }},
       operation);

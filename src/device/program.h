@@ -186,6 +186,18 @@ struct Moe {
   Activation activation;
 };
 
+// In place, for the rows of sequences that use `adapter`:
+// out[:, first_column …] += scale · (in · downᵀ) · upᵀ. Low-rank adaptation, Hu et al. 2021.
+struct LowRank {
+  ValueId in;
+  WeightId down;  // [rank, columns of in]
+  WeightId up;    // [columns of its part of out, rank]
+  ValueId out;    // Rows::tokens
+  int64_t first_column;
+  float scale;
+  int32_t adapter;  // from 1 on
+};
+
 // In place: the sum of the value over all ranks of a group, on each of them. Every rank gets the
 // same bits.
 struct AllReduce {
@@ -198,9 +210,9 @@ struct AllGather {
   ValueId out;
 };
 
-using Operation =
-    std::variant<Embed, Linear, RmsNorm, LayerNorm, Rope, Attention, BidirectionalAttention,
-                 GatedActivation, Activate, Add, GatherRows, Softcap, Moe, AllReduce, AllGather>;
+using Operation = std::variant<Embed, Linear, RmsNorm, LayerNorm, Rope, Attention,
+                               BidirectionalAttention, GatedActivation, Activate, Add, GatherRows,
+                               Softcap, Moe, LowRank, AllReduce, AllGather>;
 
 struct Op {
   Operation operation;
@@ -221,6 +233,7 @@ struct Program {
   std::vector<RopeTable> ropes;
   std::vector<CacheLayer> cache_layers;
   std::vector<Op> ops;
+  int32_t adapters = 0;  // that sequences may ask for by number, from 1 on
   // The results, Rows::outputs × vocabulary and Rows::outputs × hidden; at least one of them. The
   // hidden states are those after the last norm, from which the logits are made.
   ValueId logits = kNone;

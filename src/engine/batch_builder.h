@@ -16,7 +16,7 @@ class BatchBuilder {
   // Adds the next tokens of a sequence that has `computed` in the cache, in two parts; the logits
   // of the last `rows` of them are wanted. `blocks` must stay until the batch was executed.
   void add(std::span<const int32_t> tokens, std::span<const int32_t> more, int64_t computed,
-           int64_t rows, std::span<const int32_t> blocks);
+           int64_t rows, std::span<const int32_t> blocks, int32_t adapter = 0);
   bool is_empty() const { return sequences_.empty(); }
   int64_t tokens() const { return std::ssize(tokens_); }
   // Of at least one sequence; valid until the next change.

@@ -22,8 +22,12 @@ fs::path directory_of(const fs::path& path) {
   return fs::is_directory(path) ? path : path.parent_path();
 }
 
+std::span<const Weight> own_weights(const Model& model) {
+  return std::span(model.weights).first(model.weights.size() - model.adapter_weights);
+}
+
 bool computes_in_f32(const Model& model) {
-  return std::ranges::any_of(model.weights, [&](const Weight& weight) {
+  return std::ranges::any_of(own_weights(model), [&](const Weight& weight) {
     const WeightPart& part = weight.parts.front();
     return part.format == WeightFormat::f32 && part.rows > 1;
   });
@@ -100,6 +104,7 @@ Result<std::unique_ptr<Engine>> Engine::open_rank(const fs::path& path,
 Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Group* group) {
   const Checkpoint checkpoint = LOTSE_TRY(open_checkpoint(path));
   model_ = LOTSE_TRY(load_for(checkpoint, options.context));
+  for (const AdapterSource& adapter : options.adapters) LOTSE_TRY(add_adapter(model_, adapter));
   if (group != nullptr) LOTSE_TRY(shard_model(model_, group->rank(), group->size()));
   tokenizer_ = LOTSE_TRY(load_tokenizer(checkpoint));
   chat_ = LOTSE_TRY(Chat::load(checkpoint));
@@ -111,7 +116,7 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
   LOTSE_TRY(read_embedding(directory_of(path), options));
   device_ = LOTSE_TRY(open_device(options.device, {options.threads, group}));
   LOTSE_TRY(set_limits(options, group));
-  for (size_t i = 0; i < model_.weights.size(); ++i) {
+  for (size_t i = 0; i < own_weights(model_).size(); ++i) {
     if (model_.program.weights[i].role == WeightRole::table) continue;
     streamed_weight_bytes_ += stored_bytes(model_.weights[i]);
   }
@@ -184,8 +189,10 @@ bool Engine::is_end(int32_t token) const {
   return std::ranges::find(end_tokens_, int64_t{token}) != end_tokens_.end();
 }
 
-std::unique_ptr<Session> Engine::make_session() {
-  return std::make_unique<Session>(*executable_, *pool_, limits_, model_.config.vocabulary);
+std::unique_ptr<Session> Engine::make_session(int32_t adapter) {
+  LOTSE_CHECK(adapter >= 0 && adapter <= model_.program.adapters);
+  return std::make_unique<Session>(*executable_, *pool_, limits_, model_.config.vocabulary,
+                                   adapter);
 }
 
 Result<int32_t> Engine::next_token(Session& session, std::span<const int32_t> tokens,

@@ -14,6 +14,7 @@
 #include "engine/request.h"
 #include "engine/session.h"
 #include "engine/team.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "model/pooling.h"
 
@@ -29,6 +30,7 @@ struct EngineOptions {
   std::optional<Pooling> pooling = {};  // of embeddings; else what the checkpoint says
   int32_t ranks = 1;        // processes that share the model, each on a device of its own
   MemoryNeeds beside = {};  // of a draft model that is to be opened next, on the same device
+  std::vector<AdapterSource> adapters = {};  // that requests may ask for, numbered from 1 on
 };
 
 inline constexpr int64_t kDefaultContext = 8192;
@@ -79,7 +81,8 @@ class Engine {
   // Bytes of all weights that every step reads whole: all but embedding tables.
   int64_t streamed_weight_bytes() const { return streamed_weight_bytes_; }
 
-  std::unique_ptr<Session> make_session();
+  // `adapter` counts options.adapters from 1; 0: none.
+  std::unique_ptr<Session> make_session(int32_t adapter = 0);
 
   // Continues `session` with `prompt` (the whole sequence; what the session has cached of it is
   // not computed again) until an end token, `max_tokens`, the end of the context, or cancellation.

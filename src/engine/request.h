@@ -44,6 +44,7 @@ struct GenerationRequest {
   std::optional<int32_t> prompt_logprobs;       // the same of the prompt's tokens
   std::unique_ptr<TokenConstraint> constraint;  // may be null
   int32_t priority = 0;                         // lower is earlier; then by arrival
+  int32_t adapter = 0;                          // of Engine::adapters(), from 1 on; 0: none
   std::string cache_salt;                       // prefixes are shared under equal salts only
   std::optional<std::chrono::steady_clock::time_point> deadline;
   // Asks for the prompt's embedding by this pooling: nothing is generated, and of the fields above

@@ -21,6 +21,7 @@ struct SchedulerLimits {
 struct Sequence {
   uint64_t id = 0;  // by arrival
   int32_t priority = 0;
+  int32_t adapter = 0;
   bool is_whole = false;        // must be computed in one step; never beside a cached prefix
   bool grows = true;            // tokens will follow its prompt
   bool wants_all_rows = false;  // the logits of every token of the prompt

@@ -1,5 +1,7 @@
 #include "engine/serving_engine.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <map>
@@ -210,7 +212,9 @@ class ThreadedServingEngine final : public ServingEngine {
     sequence->wants_all_rows = wants_all_rows(active->request);
     sequence->prompt_length = std::ssize(active->request.prompt);
     sequence->tokens = active->request.prompt;
-    sequence->salt = hash_salt(active->request.cache_salt);
+    sequence->adapter = active->request.adapter;
+    // What an adapter made of a prefix is of no use to others.
+    sequence->salt = hash_salt(fmt::format("{}/{}", sequence->adapter, active->request.cache_salt));
     if (active->request.pooling) {
       active->pool.emplace(*active->request.pooling, engine_->config().hidden);
     }
@@ -347,7 +351,8 @@ class ThreadedServingEngine final : public ServingEngine {
     for (const ScheduledTokens& part : step) {
       const Sequence& s = *part.sequence;
       batch_.add(std::span(s.tokens).subspan(at(s.computed), at(part.tokens)),
-                 std::span(s.draft).first(at(part.drafted)), s.computed, rows_of(part), s.blocks);
+                 std::span(s.draft).first(at(part.drafted)), s.computed, rows_of(part), s.blocks,
+                 s.adapter);
     }
     return batch_.batch();
   }

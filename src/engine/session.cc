@@ -54,7 +54,7 @@ auto Session::step(std::span<const int32_t> tokens, bool all_rows, Run&& run) {
   rows_.resize(all_rows ? tokens.size() : 1);
   std::iota(rows_.begin(), rows_.end(), static_cast<int32_t>(all_rows ? 0 : count - 1));
   const BatchSequence sequence{0, static_cast<int32_t>(count), static_cast<int32_t>(begin + count),
-                               blocks_};
+                               blocks_, adapter_};
   auto answer = run({tokens, positions_, {&sequence, 1}, rows_});
   if (answer) tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   return answer;

@@ -16,8 +16,12 @@ namespace lotse {
 class Session {
  public:
   Session(Executable& executable, BlockPool& pool, const ExecutionLimits& limits,
-          int64_t vocabulary)
-      : executable_(executable), pool_(pool), limits_(limits), vocabulary_(vocabulary) {}
+          int64_t vocabulary, int32_t adapter = 0)
+      : executable_(executable),
+        pool_(pool),
+        limits_(limits),
+        vocabulary_(vocabulary),
+        adapter_(adapter) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() { rewind(0); }
@@ -53,6 +57,7 @@ class Session {
   BlockPool& pool_;
   ExecutionLimits limits_;
   int64_t vocabulary_;
+  int32_t adapter_;  // of the program's, 0: none
   std::vector<int32_t> tokens_;
   std::vector<int32_t> blocks_;
   std::vector<int32_t> positions_;

@@ -25,6 +25,7 @@ struct Model {
   Program program;
   std::vector<WeightFormat> formats;  // of each of program.weights: its first part's
   std::vector<Weight> weights;        // one for each of program.weights
+  size_t adapter_weights = 0;         // the last ones: of adapters
 };
 
 // Binds a checkpoint. `context` is clamped to the model's own maximum; 0 means that maximum.

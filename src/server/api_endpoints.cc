@@ -43,6 +43,7 @@ OrderedJson model_json(const ModelRegistry::Status& model) {
                       {"owned_by", "lotse"},
                       {"loaded", model.model != nullptr},
                       {"pinned", model.is_pinned}};
+  if (!model.base.empty()) json["parent"] = model.base;
   if (model.model) {
     json["max_model_len"] = model.model->context;
     json["device"] = model.model->device;

@@ -253,6 +253,7 @@ void EmbeddingCall::submit_more() {
   while (!is_over_ && running_ < kAtOnce && ids_.size() < job_.texts.size()) {
     const size_t text = ids_.size();
     GenerationRequest request;
+    request.adapter = model_->adapter;
     request.prompt = std::move(job_.texts[text]);
     request.pooling = model_->embedding.config.pooling;
     request.priority = job_.priority;

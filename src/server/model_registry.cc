@@ -17,6 +17,9 @@ ModelRegistry::ModelRegistry(std::vector<ModelSource> sources, ModelRegistryOpti
   LOTSE_CHECK(!sources.empty());
   for (ModelSource& source : sources) {
     entries_.push_back(std::make_unique<Entry>());
+    for (size_t i = 0; i <= source.adapters.size(); ++i) {
+      entries_.back()->metrics.push_back(std::make_shared<ServerMetrics>());
+    }
     entries_.back()->source = std::move(source);
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
@@ -38,37 +41,45 @@ bool ModelRegistry::is_ready() const {
   });
 }
 
-ModelRegistry::Entry* ModelRegistry::entry(std::string_view id) const {
-  const auto it = std::ranges::find_if(entries_, [&](const auto& e) { return e->source.id == id; });
-  return it == entries_.end() ? nullptr : it->get();
+ModelRegistry::Name ModelRegistry::find_name(std::string_view id) const {
+  for (const auto& entry : entries_) {
+    if (entry->source.id == id) return {entry.get(), 0};
+    const auto& adapters = entry->source.adapters;
+    const auto it = std::ranges::find(adapters, id);
+    if (it == adapters.end()) continue;
+    return {entry.get(), 1 + static_cast<size_t>(it - adapters.begin())};
+  }
+  return {};
 }
 
-ModelRegistry::Lease ModelRegistry::lease(const Entry& entry) {
-  if (entry.loaded == nullptr) return nullptr;
-  return {entry.loaded, &entry.loaded->model};
+ModelRegistry::Lease ModelRegistry::lease(const Name& name) {
+  const auto& loaded = name.entry->loaded;
+  if (loaded == nullptr) return nullptr;
+  return {loaded, &loaded->models[name.model]};
 }
 
 ModelRegistry::Lease ModelRegistry::find(std::string_view id) {
-  Entry* const found = entry(id);
-  if (found == nullptr) return nullptr;
+  const Name name = find_name(id);
+  if (name.entry == nullptr) return nullptr;
   const std::scoped_lock lock(mutex_);
-  found->last_use = Clock::now();
-  return lease(*found);
+  name.entry->last_use = Clock::now();
+  return lease(name);
 }
 
 void ModelRegistry::load(std::string_view id, Loaded done) {
-  Entry* const wanted = entry(id);
+  const Name name = find_name(id);
+  Entry* const wanted = name.entry;
   LOTSE_CHECK(wanted != nullptr);
   std::unique_lock lock(mutex_);
   wanted->last_use = Clock::now();
-  Result<Lease> answer = lease(*wanted);
+  Result<Lease> answer = lease(name);
   if (is_draining_) {
     answer = std::unexpected(draining());
   } else if (*answer == nullptr && waiting_ >= options_.max_waiting) {
     answer = fail(ErrorCode::limit, "{} requests wait for models that are being loaded", waiting_);
   } else if (*answer == nullptr) {
     ++waiting_;
-    wanted->waiting.push_back(std::move(done));
+    wanted->waiting.emplace_back(name.model, std::move(done));
     if (!std::exchange(wanted->is_queued, true)) queue_.push_back(wanted);
     wake_.notify_one();
     return;
@@ -81,7 +92,12 @@ std::vector<ModelRegistry::Status> ModelRegistry::status() const {
   const std::scoped_lock lock(mutex_);
   std::vector<Status> all;
   for (const auto& entry : entries_) {
-    all.push_back({entry->source.id, entry->source.is_pinned, lease(*entry), entry->metrics});
+    const ModelSource& source = entry->source;
+    all.push_back({source.id, "", source.is_pinned, lease({entry.get(), 0}), entry->metrics[0]});
+    for (size_t i = 0; i < source.adapters.size(); ++i) {
+      all.push_back({source.adapters[i], source.id, source.is_pinned, lease({entry.get(), i + 1}),
+                     entry->metrics[i + 1]});
+    }
   }
   return all;
 }
@@ -112,7 +128,7 @@ void ModelRegistry::run(const std::stop_token& stop) {
     if (!queue_.empty() && !is_draining_) load_next(lock);
   }
   for (const auto& entry : entries_) {
-    for (const Loaded& done : std::exchange(entry->waiting, {})) {
+    for (const auto& [model, done] : std::exchange(entry->waiting, {})) {
       lock.unlock();
       done(std::unexpected(draining()));
       lock.lock();
@@ -126,23 +142,26 @@ void ModelRegistry::load_next(std::unique_lock<std::mutex>& lock) {
   const auto start = Clock::now();
   auto loaded = load_now(next, lock);
   const std::chrono::duration<double> seconds = Clock::now() - start;
-  Result<Lease> answer;
   if (loaded) {
-    loaded->model.metrics = next.metrics;
+    LOTSE_CHECK(loaded->models.size() == next.metrics.size());
+    for (size_t i = 0; i < next.metrics.size(); ++i) loaded->models[i].metrics = next.metrics[i];
     next.loaded = std::make_shared<LoadedModel>(*std::move(loaded));
-    answer = lease(next);
-  } else {
-    answer = std::unexpected(loaded.error());
   }
   next.is_queued = false;
   next.last_use = Clock::now();
-  const std::vector<Loaded> waiting = std::exchange(next.waiting, {});
+  const auto waiting = std::exchange(next.waiting, {});
   waiting_ -= std::ssize(waiting);
+  const std::shared_ptr<LoadedModel> held = next.loaded;
   lock.unlock();
-  if (answer && events_.loaded) events_.loaded(**answer, seconds.count());
-  if (!answer && events_.failed) events_.failed(next.source.id, answer.error());
-  for (const Loaded& done : waiting) done(answer);
-  answer = Lease();
+  if (held && events_.loaded) events_.loaded(held->models[0], seconds.count());
+  if (!held && events_.failed) events_.failed(next.source.id, loaded.error());
+  for (const auto& [model, done] : waiting) {
+    if (held) {
+      done(Lease(held, &held->models[model]));
+    } else {
+      done(std::unexpected(loaded.error()));
+    }
+  }
   lock.lock();
 }
 

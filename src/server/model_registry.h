@@ -20,8 +20,10 @@ namespace lotse {
 
 struct ModelSource {
   std::string id;
-  bool is_pinned = false;  // loaded at the start, and never unloaded
+  std::vector<std::string> adapters = {};  // further names: of what is loaded with it
+  bool is_pinned = false;                  // loaded at the start, and never unloaded
   // Called on the registry's thread, once for every time that the model is loaded.
+  // As many models as there are names, in the same order.
   std::function<Result<LoadedModel>()> load = {};
 };
 
@@ -47,6 +49,7 @@ class ModelRegistry {
 
   struct Status {
     std::string id;
+    std::string base;  // of an adapter: the model that it changes
     bool is_pinned;
     Lease model;  // null while it is not loaded
     std::shared_ptr<const ServerMetrics> metrics;
@@ -62,7 +65,7 @@ class ModelRegistry {
   bool is_ready() const;
 
   const std::string& default_id() const { return entries_.front()->source.id; }
-  bool has(std::string_view id) const { return entry(id) != nullptr; }
+  bool has(std::string_view id) const { return find_name(id).entry != nullptr; }
   // Null while the model is not loaded, or unknown.
   Lease find(std::string_view id);
   // Loads a known model and calls `done` on the registry's thread; at once, on the caller's, when
@@ -84,14 +87,18 @@ class ModelRegistry {
     ModelSource source;
     std::shared_ptr<LoadedModel> loaded;  // null while it is not
     Clock::time_point last_use = Clock::now();
-    std::vector<Loaded> waiting;
+    std::vector<std::pair<size_t, Loaded>> waiting;  // for one of its models
     bool is_queued = false;
-    std::shared_ptr<ServerMetrics> metrics = std::make_shared<ServerMetrics>();
+    std::vector<std::shared_ptr<ServerMetrics>> metrics;  // of each model
+  };
+  struct Name {
+    Entry* entry = nullptr;
+    size_t model = 0;
   };
   using Unloaded = std::shared_ptr<LoadedModel>;
 
-  Entry* entry(std::string_view id) const;
-  static Lease lease(const Entry& entry);
+  Name find_name(std::string_view id) const;
+  static Lease lease(const Name& name);
   void run(const std::stop_token& stop);
   void load_next(std::unique_lock<std::mutex>& lock);
   Result<LoadedModel> load_now(const Entry& entry, std::unique_lock<std::mutex>& lock);

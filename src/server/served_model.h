@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/grammar_cache.h"
 #include "engine/serving_engine.h"
@@ -36,11 +37,13 @@ struct ServedModel {
   std::shared_ptr<ServerMetrics> metrics = {};
   bool generates = true;  // else it makes embeddings only
   ServedEmbedding embedding = {};
+  int32_t adapter = 0;  // of the engine's, 0: none
 };
 
+// An engine and the names of what it serves.
 struct LoadedModel {
   std::unique_ptr<ServingEngine> engine;
-  ServedModel model;
+  std::vector<ServedModel> models;  // the model itself, then one for each adapter
 };
 
 // Of an engine that has a tokenizer.

@@ -108,6 +108,7 @@ ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const S
     settings.prompt_logprobs = static_cast<int32_t>(*count);
   }
   settings.priority = static_cast<int32_t>(fields.integer("priority").value_or(0));
+  settings.adapter = model.adapter;
   settings.cache_salt = fields.string("cache_salt").value_or("");
   LOTSE_TRY(read_stream(fields, settings));
   if (settings.stream && settings.prompt_logprobs) {
@@ -136,6 +137,7 @@ GenerationRequest make_request(const GenerationSettings& settings, std::vector<i
   request.prompt_logprobs = settings.prompt_logprobs;
   request.priority = settings.priority;
   request.cache_salt = settings.cache_salt;
+  request.adapter = settings.adapter;
   return request;
 }
 

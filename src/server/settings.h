@@ -33,6 +33,7 @@ struct GenerationSettings {
   std::optional<int32_t> prompt_logprobs;
   int32_t priority = 0;
   std::string cache_salt;
+  int32_t adapter = 0;
   bool echo = false;           // of a completion: the prompt stands before each answer
   bool echo_logprobs = false;  // and its log-probabilities with the answer's
   bool stream = false;

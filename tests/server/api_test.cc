@@ -32,14 +32,14 @@ class ApiTest : public testing::Test {
       log += line + "\n";
     };
     api.reset();
-    models.emplace(std::vector{ModelSource{"nano", true, [this] { return loaded(); }}},
+    models.emplace(std::vector{ModelSource{"nano", {}, true, [this] { return loaded(); }}},
                    ModelRegistryOptions());
     api.emplace(std::move(options), *models);
   }
 
   LoadedModel loaded() {
     return {nullptr,
-            {"nano", engine, *tokenizer, &*chat, 64, 2048, {}, 1234, longest_token(*tokenizer)}};
+            {{"nano", engine, *tokenizer, &*chat, 64, 2048, {}, 1234, longest_token(*tokenizer)}}};
   }
 
   void serve() {

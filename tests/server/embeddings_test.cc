@@ -24,8 +24,9 @@ class EmbeddingsTest : public testing::Test {
     ApiOptions options;
     options.version = "1.2.3";
     api.reset();
-    models.emplace(std::vector{ModelSource{"nano", true, [=, this] { return loaded(generates); }}},
-                   ModelRegistryOptions());
+    models.emplace(
+        std::vector{ModelSource{"nano", {}, true, [=, this] { return loaded(generates); }}},
+        ModelRegistryOptions());
     api.emplace(std::move(options), *models);
     models->start({});
     while (!models->is_ready()) std::this_thread::yield();
@@ -36,7 +37,7 @@ class EmbeddingsTest : public testing::Test {
         "nano", engine, *tokenizer, nullptr, 64, 2048, {}, 1234, longest_token(*tokenizer)};
     model.generates = generates;
     model.embedding = {3, 64, {Pooling::mean, true, 0}};
-    return {nullptr, std::move(model)};
+    return {nullptr, {std::move(model)}};
   }
 
   std::shared_ptr<FakeExchange> send(const OrderedJson& body,

@@ -24,7 +24,7 @@ class ModelRegistryTest : public testing::Test {
 
   // Counts how often each was loaded.
   ModelSource source(const std::string& id, bool is_pinned = false) {
-    return {id, is_pinned, [this, id]() -> Result<LoadedModel> {
+    return {id, {}, is_pinned, [this, id]() -> Result<LoadedModel> {
               const std::scoped_lock lock(mutex);
               ++loads[id];
               if (const auto it = failures.find(id); it != failures.end()) {
@@ -34,8 +34,9 @@ class ModelRegistryTest : public testing::Test {
               }
               auto engine = std::make_unique<FakeEngine>();
               FakeEngine& served = *engine;
-              return LoadedModel{std::move(engine),
-                                 {id, served, *tokenizer, nullptr, 64, 2048, {}, 1, 1}};
+              LoadedModel loaded{std::move(engine), {}};
+              loaded.models.push_back({id, served, *tokenizer, nullptr, 64, 2048, {}, 1, 1});
+              return loaded;
             }};
   }
 
@@ -137,6 +138,35 @@ TEST_F(ModelRegistryTest, WhereMemoryLacksAnIdleOneGoes) {
   ASSERT_TRUE(load(models, "b"));
   EXPECT_EQ(loads["b"], 2);
   EXPECT_EQ(loaded(models), "b");
+}
+
+TEST_F(ModelRegistryTest, AnAdapterIsANameOfItsModel) {
+  auto base = source("base");
+  base.adapters = {"one", "two"};
+  base.load = [load = base.load]() -> Result<LoadedModel> {
+    auto loaded = load();
+    for (const char* id : {"one", "two"}) {
+      ServedModel model = loaded->models.front();
+      model.id = id;
+      model.adapter = static_cast<int32_t>(loaded->models.size());
+      loaded->models.push_back(std::move(model));
+    }
+    return loaded;
+  };
+  ModelRegistry models({base, source("other")}, {});
+  const auto two = load(models, "two");
+  ASSERT_TRUE(two);
+  EXPECT_EQ((*two)->id, "two");
+  EXPECT_EQ((*two)->adapter, 2);
+  EXPECT_EQ(models.find("base")->adapter, 0);
+  EXPECT_EQ(loads["base"], 1);
+  EXPECT_EQ(loaded(models), "baseonetwo");
+  (*two)->metrics->count_cancelled(1);
+  const auto all = models.status();
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_EQ(all[0].base + '/' + all[1].base + '/' + all[3].base, "/base/");
+  EXPECT_EQ(all[2].metrics->snapshot().cancelled, 1);
+  EXPECT_EQ(all[0].metrics->snapshot().cancelled, 0);
 }
 
 TEST_F(ModelRegistryTest, AFailureIsToldAndTriedAgain) {

@@ -38,6 +38,26 @@ def until(condition, seconds=20):
         time.sleep(0.05)
 
 
+def write_adapter(directory, gain):
+    """A LoRA adapter of the first layer's output projection, as PEFT saves one: random, times `gain`."""
+    config = json.loads((pathlib.Path(MODEL) / "config.json").read_text())
+    width = config["hidden_size"]
+    module = "base_model.model.model.layers.0.self_attn.o_proj"
+    draw = random.Random(5)
+    shapes = {f"{module}.lora_A.weight": [2, width], f"{module}.lora_B.weight": [width, 2]}
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        scale = gain if name.endswith("lora_B.weight") else 1
+        values = [scale * draw.gauss(0, 1) for _ in range(2 * width)]
+        begin = len(data)
+        data += struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    directory.mkdir()
+    (directory / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    (directory / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 2}')
+
+
 class Server:
     """One `lotse serve` process; ready when the constructor returns."""
 
@@ -630,6 +650,29 @@ class Operations(unittest.TestCase):
                 counted = f'lotse:request_success_total{{model_name="{name}",finished_reason="stop"}} 1'
                 self.assertIn(counted, text)
             self.assertEqual(text.count("# TYPE lotse:request_success_total counter"), 1)
+
+    def test_adapters(self):
+        with tempfile.TemporaryDirectory() as directory:
+            for name, gain in [("nothing", 0), ("noise", 1)]:
+                write_adapter(pathlib.Path(directory) / name, gain)
+            adapters = [f"--lora={name}={directory}/{name}" for name in ["nothing", "noise"]]
+            with Server(*adapters, models=[f"base={MODEL}"]) as server:
+                listed = json.loads(server.request("GET", "/v1/models")[2])["data"]
+                self.assertEqual([m["id"] for m in listed], ["base", "nothing", "noise"])
+                self.assertEqual([m.get("parent") for m in listed], [None, "base", "base"])
+                answers = {}
+                # The second time, a prefix of the same adapter only is found in the cache.
+                for name in ["base", "nothing", "noise"] * 2:
+                    status, answer = server.post("/v1/chat/completions", {**QUESTION, "model": name})
+                    self.assertEqual((status, answer["model"]), (200, name))
+                    text = answer["choices"][0]["message"]["content"]
+                    self.assertEqual(answers.setdefault(name, text), text)
+                self.assertEqual(answers["base"], "17 + 25 = 42")
+                self.assertEqual(answers["nothing"], answers["base"])
+                self.assertNotEqual(answers["noise"], answers["base"])
+            self.assertIn("adapter_config.json", self.refused(f"--lora=x={directory}"))
+            self.assertIn("ascend", self.refused(adapters[0], "--device", "ascend"))
+        self.assertIn("NAME=DIRECTORY", self.refused("--lora", "x"))
 
     def test_a_model_that_cannot_be_loaded(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -640,6 +640,10 @@ Result<void> AscendExecutable::execute(const Softcap& op, const Batch& batch) {
   return multiply(op.cap);
 }
 
+Result<void> AscendExecutable::execute(const LowRank&, const Batch&) {
+  return fail(ErrorCode::unsupported, "adapters on ascend");  // check_program() refused them
+}
+
 Result<void> AscendExecutable::execute(const Moe& op, const Batch& batch) {
   const MoeWeights weights{weight(op.router), weight(op.gate_up), weight(op.down)};
   const View in = value(op.in, batch);

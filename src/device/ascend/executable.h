@@ -110,6 +110,7 @@ class AscendExecutable final : public Executable {
   Result<void> execute(const GatherRows& op, const Batch& batch);
   Result<void> execute(const Softcap& op, const Batch& batch);
   Result<void> execute(const Moe& op, const Batch& batch);
+  Result<void> execute(const LowRank& op, const Batch& batch);
   Result<void> execute(const AllReduce& op, const Batch& batch);
   Result<void> execute(const AllGather& op, const Batch& batch);
 

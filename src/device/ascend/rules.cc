@@ -59,6 +59,10 @@ Result<std::vector<Support>> check_program(const Program& program,
                                            const std::vector<Weight>& weights, AclType activations,
                                            AclType cached, int64_t max_context,
                                            const ChipProfile& chip, bool exact) {
+  if (program.adapters > 0) {
+    return fail(ErrorCode::unsupported,
+                "the ascend device has no LoRA adapters yet; the cpu device has them");
+  }
   const Storage storage = storage_of(program, weights, activations, cached, exact);
   std::vector<Support> answers;
   for (Op op : program.ops) {

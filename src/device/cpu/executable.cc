@@ -90,6 +90,18 @@ int64_t widest_input(const Program& program) {
   return widest;
 }
 
+// What one token needs of working memory for an adapter.
+int64_t adapter_columns(const Program& program) {
+  int64_t most = 0;
+  for (const Op& op : program.ops) {
+    const auto* adapter = std::get_if<LowRank>(&op.operation);
+    if (adapter == nullptr) continue;
+    most = std::max(
+        most, program.weights[at(adapter->down)].rows + program.weights[at(adapter->up)].rows);
+  }
+  return most;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Executable>> CpuExecutable::load(
@@ -143,6 +155,8 @@ Result<void> CpuExecutable::allocate() {
   }
   attention_ = LOTSE_TRY(
       HugeBuffer::allocate(scratch * pool_->size() * int64_t{sizeof(float)}, "attention"));
+  adapters_ = LOTSE_TRY(HugeBuffer::allocate(
+      limits_.max_tokens * adapter_columns(program_) * int64_t{sizeof(float)}, "adapters"));
   for (const RopeTable& table : program_.ropes) {
     const auto pairs = static_cast<int64_t>(table.inverse_frequency.size());
     ropes_.push_back(LOTSE_TRY(HugeBuffer::allocate(2 * pairs * limits_.max_tokens * 4, "rope")));
@@ -157,7 +171,8 @@ Executable::Memory CpuExecutable::memory() const {
                       static_cast<int64_t>(weight.vector.size() * sizeof(float));
   }
   for (const KvCache& cache : caches_) memory.cache += cache.size();
-  memory.working = arena_.size() + linears_.size() + moe_.size() + attention_.size();
+  memory.working =
+      arena_.size() + linears_.size() + moe_.size() + attention_.size() + adapters_.size();
   for (const HugeBuffer& rope : ropes_) memory.working += rope.size();
   for (const StepKeys& keys : step_keys_) memory.working += keys.size();
   return memory;
@@ -368,6 +383,38 @@ void CpuExecutable::execute(const Moe& op, const Batch& batch) {
   run_moe(kernels_, *pool_, linears_, moe_, op,
           {weight(op.router).packed, weight(op.gate_up).packed, weight(op.down).packed},
           data(op.in), rows(op.in, batch), columns(op.in), data(op.out));
+}
+
+// Neighbours with the same adapter are computed together.
+void CpuExecutable::execute(const LowRank& op, const Batch& batch) {
+  int64_t first = 0;
+  int64_t count = 0;
+  for (const BatchSequence& sequence : batch.sequences) {
+    if (sequence.adapter != op.adapter) continue;
+    if (sequence.first_token != first + count) {
+      add_low_rank(op, first, count);
+      first = sequence.first_token;
+      count = 0;
+    }
+    count += sequence.tokens;
+  }
+  add_low_rank(op, first, count);
+}
+
+void CpuExecutable::add_low_rank(const LowRank& op, int64_t first, int64_t count) {
+  if (count == 0) return;
+  const int64_t rank = program_.weights[at(op.down)].rows;
+  const int64_t outputs = program_.weights[at(op.up)].rows;
+  float* inner = adapters_.as<float>();
+  float* added = inner + count * rank;
+  linear(kernels_, *pool_, linears_, weight(op.down).packed.experts[0],
+         data(op.in) + first * columns(op.in), columns(op.in), count, nullptr, inner, rank);
+  linear(kernels_, *pool_, linears_, weight(op.up).packed.experts[0], inner, rank, count, nullptr,
+         added, outputs);
+  over_elements(*pool_, count, outputs, [&](int64_t row, int64_t c, int64_t n) {
+    float* out = data(op.out) + (first + row) * columns(op.out) + op.first_column + c;
+    kernels_.scale_add(added + row * outputs + c, op.scale, n, out);
+  });
 }
 
 Result<void> CpuExecutable::execute(const AllReduce& op, const Batch& batch) {

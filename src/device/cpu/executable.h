@@ -64,6 +64,8 @@ class CpuExecutable final : public Executable {
   void execute(const GatherRows& op, const Batch& batch);
   void execute(const Softcap& op, const Batch& batch);
   void execute(const Moe& op, const Batch& batch);
+  void execute(const LowRank& op, const Batch& batch);
+  void add_low_rank(const LowRank& op, int64_t first, int64_t count);
   Result<void> execute(const AllReduce& op, const Batch& batch);
   Result<void> execute(const AllGather& op, const Batch& batch);
 
@@ -87,6 +89,7 @@ class CpuExecutable final : public Executable {
   LinearScratch linears_;
   MoeScratch moe_;
   HugeBuffer attention_;
+  HugeBuffer adapters_;  // [max_tokens, rank] and [max_tokens, outputs] of the largest adapter
   std::vector<StepKeys> step_keys_;  // one for each shape of heads that bidirectional attention has
   std::vector<float> gathered_;      // [ranks, rows, columns] as the ranks gave them
   // For each rope table [max_tokens, pairs] cosines, then as many sines, of the step's positions.

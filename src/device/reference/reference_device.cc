@@ -317,6 +317,20 @@ class ReferenceExecutable final : public Executable {
     }
   }
 
+  void execute(const LowRank& op, const Batch& batch) {
+    std::vector<float> inner(at(program_.weights[at(op.down)].rows));
+    std::vector<float> added(at(program_.weights[at(op.up)].rows));
+    for (const BatchSequence& sequence : batch.sequences) {
+      if (sequence.adapter != op.adapter) continue;
+      for (int64_t i = 0; i < sequence.tokens; ++i) {
+        reference::linear_row(row(op.in, sequence.first_token + i), weight(op.down), {}, inner);
+        reference::linear_row(inner, weight(op.up), {}, added);
+        const auto out = row(op.out, sequence.first_token + i).subspan(at(op.first_column));
+        for (size_t c = 0; c < added.size(); ++c) out[c] += op.scale * added[c];
+      }
+    }
+  }
+
   Result<void> execute(const AllReduce& op, const Batch&) {
     return group_->all_reduce(values_[at(op.value)]);
   }

@@ -108,6 +108,16 @@ class Coster {
     return vector(4 * elements, elements, elements);
   }
 
+  // As if every token used it.
+  OperatorCost operator()(const LowRank& op) const {
+    OperatorCost cost = product(rows(op.in), op.down);
+    const OperatorCost up = product(rows(op.in), op.up);
+    cost.flops += up.flops;
+    cost.bytes_read += up.bytes_read + value_bytes(op.in) + value_bytes(op.out);
+    cost.bytes_written = value_bytes(op.out);
+    return cost;
+  }
+
   // What a rank reads and writes of its own memory; what the links cost, all_reduce_time() says.
   OperatorCost operator()(const AllReduce& op) const {
     const double elements = this->elements(op.value);

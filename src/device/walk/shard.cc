@@ -107,6 +107,10 @@ class Sharder {
   }
   Result<void> rewrite(const GatherRows& op) { return keep(op); }
   Result<void> rewrite(const Softcap& op) { return keep(op); }
+  Result<void> rewrite(const LowRank&) {
+    return fail(ErrorCode::unsupported, "operator {}: adapters are not divided among ranks yet",
+                op_->name);
+  }
   Result<void> rewrite(const AllReduce& op) { return keep(op); }
   Result<void> rewrite(const AllGather& op) { return keep(op); }
 
