@@ -291,12 +291,14 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
       ->check(CLI::Range(int64_t{0}, int64_t{64}));
   app.add_option("--draft-model", o.choice.draft_model,
                  "Smaller model with the same tokens that guesses what this one will say");
-  app.add_option(
-         "--draft-rule", o.serving.draft_rule,
+  app.add_option_function<std::string>(
+         "--draft-rule",
+         [&o](const std::string& name) {
+           o.serving.draft_rule = name == "rejection" ? DraftRule::rejection : DraftRule::seeded;
+         },
          "Which guesses hold above temperature 0. seeded: those that leave the answer as it "
          "is without them; rejection: more, the distribution of answers being the same")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, DraftRule>{
-          {"seeded", DraftRule::seeded}, {"rejection", DraftRule::rejection}}))
+      ->check(CLI::IsMember({"seeded", "rejection"}))
       ->default_str("seeded");
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "Compute every prompt anew");
 }
