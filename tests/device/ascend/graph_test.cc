@@ -264,6 +264,27 @@ INSTANTIATE_TEST_SUITE_P(Golden, AscendGraphFamilies,
                          testing::Values("llama", "qwen3", "qwen3_moe"),
                          [](const auto& instance) { return std::string(instance.param); });
 
+// After a step that a graph replayed, too, the hidden states are those that its logits came from.
+TEST_P(AscendGraphFamilies, HaveTheSameHiddenStates) {
+  const fs::path folder = kGolden / GetParam();
+  const Golden golden = read_golden(folder / "golden.safetensors");
+  Model model = load_model(open_checkpoint(folder).value(), 256).value();
+  narrow_to_bf16(model.weights, model.program);
+  const auto device = make_ascend_device(0).value();
+  const int64_t tokens = std::ssize(golden.prompt);
+  Runner replayed(*device, model, DType::bf16, tokens, kBlock);
+  Runner stepped(*device, model, DType::bf16, tokens, kBlock);
+  replayed.step(golden.prompt);
+  stepped.hidden_step(golden.prompt);
+  for (const int32_t token : std::span(golden.greedy).first(8)) {
+    replayed.step({&token, 1});
+    const auto expected = stepped.hidden_step({&token, 1});
+    EXPECT_TRUE(std::ranges::equal(replayed.executable().last_hidden().value(), expected));
+  }
+  EXPECT_GT(replayed.executable().steps().replayed, 0);
+  EXPECT_EQ(stepped.executable().steps().replayed, 0);
+}
+
 TEST_P(AscendGraphFamilies, GiveTheSameTokens) {
   const fs::path folder = kGolden / GetParam();
   const Golden golden = read_golden(folder / "golden.safetensors");
