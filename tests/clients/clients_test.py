@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Clients from PyPI, unmodified, against `lotse serve`; run by hand, since they are large.
 
-usage: clients_test.py LOTSE MODEL VENV
+usage: clients_test.py LOTSE MODEL VENV [unittest arguments]
 VENV is what make_venv.sh made. Needs no network.
 """
 
@@ -62,7 +62,14 @@ class Clients(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stdout[-3000:] + run.stderr[-3000:])
         return run.stdout + run.stderr
 
+    def has(self, *modules):
+        program = "; ".join(f"import {module}" for module in modules)
+        run = subprocess.run([VENV / "bin/python", "-c", program], capture_output=True)
+        return run.returncode == 0
+
     def test_openai_python(self):
+        if not self.has("openai"):
+            self.skipTest(f"not run: openai is not installed in {VENV}")
         program = f"""
 import openai
 client = openai.OpenAI(base_url="{self.url}/v1")
@@ -81,13 +88,16 @@ except openai.BadRequestError as error:
         self.assertEqual(lines, ["17 + 25 = 42"] * 3 + [f"['{MODEL.name}']", "temperature"])
 
     def test_guidellm(self):
-        for kind, path in [("text_completions", ""), ("chat_completions", "")]:
-            report = self.path / f"{kind}.json"
+        for path in ["/v1/completions", "/v1/chat/completions"]:
+            report = self.path / "report.json"
             self.run_client(
-                "guidellm", "benchmark", "run", "--target", self.url, "--request-type", kind,
-                "--profile", "concurrent", "--rate", "2", "--max-requests", "12",
-                "--data", "prompt_tokens=32,output_tokens=8", "--processor", MODEL,
-                "--output-path", report, "--disable-console-interactive",
+                "guidellm", "run",
+                "--backend", f"kind=openai_http,target={self.url},request_format={path}",
+                "--profile", "kind=concurrent,streams=2",
+                "--constraint", "kind=max_requests,count=12",
+                "--tokenizer", f"kind=huggingface_auto,model={MODEL}",
+                "--data", "kind=synthetic_text,prompt_tokens=32,output_tokens=8",
+                "--output", f"kind=json,path={report}", "--disable-console",
             )  # fmt: skip
             (benchmark,) = json.loads(report.read_text())["benchmarks"]
             totals = benchmark["metrics"]["request_totals"]
@@ -97,7 +107,7 @@ except openai.BadRequestError as error:
             self.assertEqual(tokens["mean"], 8)
             first = benchmark["metrics"]["time_to_first_token_ms"]["successful"]
             self.assertGreater(first["median"], 0)
-            print(f"guidellm {kind}: {totals['successful']} answered, none failed, "
+            print(f"guidellm {path}: {totals['successful']} answered, none failed, "
                   f"TTFT median {first['median']:.1f} ms")  # fmt: skip
 
     def tasks(self):
@@ -146,8 +156,7 @@ doc_to_text: "{{{{question}}}}"
         print(f"lm_eval local-completions: choices {served[0]:.3f}, answers {served[1]:.3f}")
         self.assertGreater(served[0], 0.9)
         # The same by PyTorch, where that is at hand.
-        if subprocess.run([VENV / "bin/python", "-c", "import torch, transformers, accelerate"],
-                          capture_output=True).returncode:  # fmt: skip
+        if not self.has("torch", "transformers", "accelerate"):
             self.skipTest("not run: no PyTorch to compare with")
         torch = self.evaluate("--model", "hf", "--model_args", f"pretrained={MODEL},dtype=float32",
                               "--device", "cpu", "--batch_size", "1")  # fmt: skip
@@ -156,4 +165,4 @@ doc_to_text: "{{{{question}}}}"
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
