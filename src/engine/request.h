@@ -79,7 +79,8 @@ const char* name(FinishReason reason);
 struct RequestOutcome {
   FinishReason reason = FinishReason::stop;
   std::optional<int32_t> stop_token;  // the end token that was chosen; it was not delivered
-  std::optional<Error> error;         // with FinishReason::error
+  std::optional<GeneratedToken> stop_logprob;  // the same with its log-probability, where asked for
+  std::optional<Error> error;                  // with FinishReason::error
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of the prompt, found in the cache when it was admitted
   int64_t generated_tokens = 0;

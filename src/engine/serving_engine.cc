@@ -414,6 +414,9 @@ class ThreadedServingEngine final : public ServingEngine {
     }
     if (active.chooser.is_end(token)) {
       outcome.stop_token = token;
+      if (request.top_logprobs) {
+        outcome.stop_logprob = with_logprobs(token, logits, *request.top_logprobs);
+      }
       end(sequence.id, FinishReason::stop);
       return false;
     }

@@ -191,10 +191,7 @@ class AnswerSink final : public RequestSink {
 
   bool on_token(const GeneratedToken& token) override {
     note_time();
-    if (!has_prompt_ && generation_->job.settings.echo) {
-      generation_->deliver(answer_, prompt_piece(generation_->prompt_of(answer_), {}));
-      has_prompt_ = true;
-    }
+    echo_prompt();
     if (settings_.max_tokens == 0) return false;
     Piece piece{{}, {token}};
     piece.text = shown(decoder_.push(token.token));
@@ -203,6 +200,7 @@ class AnswerSink final : public RequestSink {
   }
 
   void on_end(const RequestOutcome& outcome) override {
+    echo_prompt();
     AnswerEnd end{outcome, stop_.found()};
     if (settings_.max_tokens == 0 && outcome.reason == FinishReason::stop) {
       end.outcome.reason = FinishReason::length;
@@ -218,10 +216,22 @@ class AnswerSink final : public RequestSink {
       }
       if (!rest.text.empty()) generation_->deliver(answer_, std::move(rest));
     }
+    // Whoever has a prompt scored takes the last log-probability for that of a generated token, as
+    // lm-evaluation-harness does; there must be one though the answer is empty.
+    if (settings_.echo_logprobs && outcome.stop_logprob && settings_.max_tokens != 0) {
+      generation_->deliver(answer_, Piece{{}, {*outcome.stop_logprob}});
+    }
     generation_->deliver(answer_, std::move(end));
   }
 
  private:
+  // Once, before anything else of the answer.
+  void echo_prompt() {
+    if (has_prompt_ || !settings_.echo) return;
+    generation_->deliver(answer_, prompt_piece(generation_->prompt_of(answer_), {}));
+    has_prompt_ = true;
+  }
+
   Piece prompt_piece(const Prompt& prompt, std::vector<GeneratedToken> tokens) const {
     return {generation_->job.settings.echo
                 ? generation_->model->tokenizer.decode(prompt.tokens, true)

@@ -132,6 +132,22 @@ TEST_F(ApiTest, Chat) {
   EXPECT_EQ(usage["prompt_tokens_details"]["cached_tokens"], 3);
 }
 
+// lm-evaluation-harness takes the last log-probability for the generated token's.
+TEST_F(ApiTest, ScoredPromptsHaveTheEndTokenThatFollowsThem) {
+  engine.stop_logprob = GeneratedToken{7, -0.25F, {{7, -0.25F}}};
+  const OrderedJson body = {{"prompt", {10, 20, 30}}, {"echo", true}, {"max_tokens", 1}};
+  OrderedJson scored = body;
+  scored["logprobs"] = 1;
+  const auto choice = json("/v1/completions", scored)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  ASSERT_EQ(choice["logprobs"]["token_logprobs"].size(), 4u);
+  EXPECT_EQ(choice["logprobs"]["token_logprobs"][3], -0.25);
+  const std::string prompt = tokenizer->decode(std::vector<int32_t>{10, 20, 30}, true);
+  EXPECT_EQ(choice["text"], prompt);
+  // The prompt is there without log-probabilities, too.
+  EXPECT_EQ(json("/v1/completions", body)["choices"][0]["text"], prompt);
+}
+
 TEST_F(ApiTest, OtherHostsAndOriginsAreRefused) {
   ApiOptions options;
   options.checks_host = true;

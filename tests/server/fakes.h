@@ -34,6 +34,7 @@ class FakeEngine final : public ServingEngine {
     outcome.first_token_at = outcome.ended_at = 0.25;
     outcome.reason = reason;
     outcome.error = error;
+    outcome.stop_logprob = stop_logprob;
     if (asked.pooling) sink->on_embedding(embedding);
     for (const int32_t token : asked.pooling ? std::vector<int32_t>() : answer) {
       ++outcome.generated_tokens;
@@ -59,6 +60,7 @@ class FakeEngine final : public ServingEngine {
   std::vector<float> embedding;
   FinishReason reason = FinishReason::stop;
   std::optional<Error> error;
+  std::optional<GeneratedToken> stop_logprob;
   int64_t cached_tokens = 0;
   bool is_silent = false;  // keeps the sinks instead
   std::optional<Error> refusal;

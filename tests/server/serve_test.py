@@ -327,6 +327,24 @@ class Answers(unittest.TestCase):
             for logprob, top in list(zip(logprobs["token_logprobs"], logprobs["top_logprobs"]))[1:]:
                 self.assertLessEqual(logprob, max(top.values()) + 1e-6)
 
+    def test_a_scored_prompt_that_the_model_would_end_has_its_next_token(self):
+        text = "<|im_start|>user\nWhat is 17 plus 25?<|im_end|>\n<|im_start|>assistant\n17 + 25 = 42"
+        document = json.loads((pathlib.Path(MODEL) / "tokenizer.json").read_text())
+        special = {t["content"]: t["id"] for t in document["added_tokens"]}
+        tokens = []
+        for part in re.split(r"(<\|im_\w+\|>)", text):
+            one = self.server.post("/tokenize", {"prompt": part, "add_special_tokens": False})
+            tokens += [special[part]] if part in special else one[1]["tokens"]
+        body = {"prompt": tokens, "max_tokens": 1, "logprobs": 1, "echo": True}
+        _, answer = self.server.post("/v1/completions", body)
+        choice = answer["choices"][0]
+        self.assertEqual(choice["finish_reason"], "stop")
+        self.assertEqual(len(choice["logprobs"]["token_logprobs"]), len(tokens) + 1)
+        self.assertEqual(choice["logprobs"]["tokens"][-1], "<|im_end|>")
+        self.assertGreater(choice["logprobs"]["token_logprobs"][-1], -0.7)
+        _, answer = self.server.post("/v1/completions", {**body, "logprobs": None})
+        self.assertTrue(answer["choices"][0]["text"].endswith("17 + 25 = 42"))
+
     def test_request_ids(self):
         _, headers, _ = self.server.request("GET", "/v1/models", headers={"X-Request-Id": "abc-1"})
         self.assertEqual(headers["X-Request-Id"], "abc-1")
