@@ -10,6 +10,7 @@
 #include "cli/bench_serve.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/kv_option.h"
 #include "device/cpu/limits.h"
 #include "engine/engine.h"
 
@@ -139,10 +140,12 @@ class BatchDecoder {
 // embedding table once, and the keys and values of each sequence.
 double decode_bytes(const Engine& engine, int64_t batch, int64_t depth) {
   double bytes = static_cast<double>(engine.streamed_weight_bytes());
-  const double element = engine.limits().cache_type == DType::f32 ? 4 : 2;
+  const DType type = engine.limits().cache_type;
   for (const CacheLayer& layer : engine.model().program.cache_layers) {
     const int64_t visible = layer.window > 0 ? std::min(layer.window, depth) : depth;
-    bytes += static_cast<double>(batch * visible * 2 * layer.kv_heads * layer.head_dim) * element;
+    const int64_t scale = type == DType::i8 ? 4 : 0;
+    const int64_t head = layer.head_dim * info(type).block_bytes + scale;
+    bytes += static_cast<double>(batch * visible * 2 * layer.kv_heads * head);
   }
   return bytes;
 }
@@ -262,6 +265,7 @@ void add_bench(Commands& commands) {
   count("--batch", options->batch, "Sequences decoded together", 1);
   count("--depth", options->depth, "Tokens in the cache before decoding (synthetic)", 0);
   count("--repeat", options->repeat, "Runs, of which the median counts", 1);
+  add_kv_dtype(*app, options->engine.cache_type);
   app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
   app->add_option("--tp", options->engine.ranks,
                   "Processes that divide the model, each on a device of its own")

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/kv_option.h"
 #include "engine/score.h"
 
 namespace lotse::cli {
@@ -101,6 +102,7 @@ void add_eval(Commands& commands) {
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();
   app->add_flag("--show-wrong", options->wrong, "Print each wrong answer as a JSON line");
+  add_kv_dtype(*app, options->engine.cache_type);
   app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
   app->add_option("--tp", options->engine.ranks,
                   "Processes that divide the model, each on a device of its own")

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/kv_option.h"
 #include "cli/line_editor.h"
 #include "engine/engine.h"
 
@@ -222,6 +223,7 @@ void add_run(Commands& commands) {
   app->add_option("--repetition-penalty", options->repetition_penalty, "Above 1 discourages")
       ->check(CLI::Range(0.01f, 100.0f));
   app->add_option("--seed", options->seed, "Seed of the draws; default 0");
+  add_kv_dtype(*app, options->engine.cache_type);
   app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
   app->add_option("--tp", options->engine.ranks,
                   "Processes that divide the model, each on a device of its own")

@@ -12,6 +12,7 @@
 #include "base/mmap.h"
 #include "base/toml.h"
 #include "cli/cli.h"
+#include "cli/kv_option.h"
 #include "cli/model_sources.h"
 #include "server/api.h"
 
@@ -268,6 +269,7 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
   app.add_option("--cache-tokens", o.engine.cache_tokens,
                  "Positions of all sequences together; default: what fits")
       ->check(CLI::Range(int64_t{16}, int64_t{1} << 32));
+  add_kv_dtype(app, o.engine.cache_type);
   app.add_option("--max-sequences", o.serving.max_sequences, "Sequences that run at once")
       ->check(CLI::Range(int64_t{1}, int64_t{1024}))
       ->capture_default_str();

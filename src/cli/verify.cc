@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/kv_option.h"
 #include "engine/score.h"
 #include "port/artifact.h"
 #include "verify/dump.h"
@@ -32,6 +33,7 @@ struct VerifyOptions {
   int64_t tokens = 1024;
   int64_t rows = 10;
   int64_t questions = 1 << 20;
+  std::optional<DType> cache_type;  // of the port
   int threads = 0;
   bool json = false;
 };
@@ -51,8 +53,10 @@ const OperatorDeparture* first_departure(const Report& report) {
 }
 
 Result<std::unique_ptr<Engine>> open_engine(const std::string& model, const std::string& device,
-                                            int threads) {
+                                            int threads,
+                                            std::optional<DType> cache_type = std::nullopt) {
   EngineOptions options;
+  options.cache_type = cache_type;
   options.device = device;
   options.threads = threads;
   options.max_outputs = kOperatorTokens;
@@ -249,7 +253,8 @@ Result<void> compare_models(const VerifyOptions& options, Engine& ported, Report
 Result<int> verify(const VerifyOptions& options) {
   const auto path = LOTSE_TRY(find_model(options.ported));
   if (std::filesystem::exists(path / "lotse.json")) LOTSE_TRY(check_artifact(path));
-  const auto ported = LOTSE_TRY(open_engine(options.ported, options.device, options.threads));
+  const auto ported =
+      LOTSE_TRY(open_engine(options.ported, options.device, options.threads, options.cache_type));
   Report report;
   report.tolerance = end_to_end_tolerance(narrowest_format(ported->model()));
   if (options.dump.empty()) {
@@ -288,6 +293,7 @@ void add_verify(Commands& commands) {
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();
   app->add_option("--rows", options->rows, "Rows of the table")->capture_default_str();
+  add_kv_dtype(*app, options->cache_type);
   app->add_option("--device", options->device, "Device of the port")->capture_default_str();
   app->add_option("--against-device", options->original_device, "Device of the original")
       ->capture_default_str();

@@ -44,13 +44,14 @@ int64_t embed_index(EmbedBy by, const Batch& batch, int64_t t);
 // What an executable must be able to hold; fixed when it is loaded, so that a step allocates
 // nothing.
 struct ExecutionLimits {
-  int64_t max_tokens = 512;        // per step
-  int64_t max_outputs = 16;        // per step
-  int64_t max_sequences = 16;      // per step
-  int64_t max_context = 4096;      // of one sequence
-  int64_t block_tokens = 64;       // positions in one cache block
-  int64_t cache_blocks = 64;       // blocks shared by all sequences; each holds all layers
-  DType cache_type = DType::bf16;  // f32 or bf16
+  int64_t max_tokens = 512;    // per step
+  int64_t max_outputs = 16;    // per step
+  int64_t max_sequences = 16;  // per step
+  int64_t max_context = 4096;  // of one sequence
+  int64_t block_tokens = 64;   // positions in one cache block
+  int64_t cache_blocks = 64;   // blocks shared by all sequences; each holds all layers
+  // f32, bf16, or i8 with one fp32 scale a token, head, and key or value (docs/numerics.md).
+  DType cache_type = DType::bf16;
 };
 
 // What is wanted of each output row where a token is chosen among its likeliest.

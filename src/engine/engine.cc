@@ -33,26 +33,31 @@ bool computes_in_f32(const Model& model) {
   });
 }
 
-DType cache_type(const Model& model) { return computes_in_f32(model) ? DType::f32 : DType::bf16; }
+DType cache_type(const Model& model, const EngineOptions& options) {
+  if (options.cache_type) return *options.cache_type;
+  return computes_in_f32(model) ? DType::f32 : DType::bf16;
+}
 
 Result<Model> load_for(const Checkpoint& checkpoint, int64_t context) {
   return load_model(checkpoint, context > 0 ? context : kDefaultContext);
 }
 
-MemoryNeeds needs_of(const Model& model) {
+MemoryNeeds needs_of(const Model& model, DType cache_type) {
   MemoryNeeds needs;
   for (const Weight& weight : model.weights) needs.weights += stored_bytes(weight);
-  const char* cached = cache_type(model) == DType::f32 ? "f32" : "bf16";
-  needs.position_bytes = static_cast<int64_t>(kv_bytes_per_token(model.program, cached));
+  const std::string_view cached = cache_type == DType::i8 ? "int8" : info(cache_type).name;
+  needs.position_bytes =
+      static_cast<int64_t>(kv_bytes_per_token(model.program, std::string(cached)));
   needs.max_context = model.context;
   return needs;
 }
 
 }  // namespace
 
-Result<MemoryNeeds> memory_needs(const fs::path& path, int64_t context) {
+Result<MemoryNeeds> memory_needs(const fs::path& path, const EngineOptions& options) {
   const Checkpoint checkpoint = LOTSE_TRY(open_checkpoint(path));
-  return needs_of(LOTSE_TRY(load_for(checkpoint, context)));
+  const Model model = LOTSE_TRY(load_for(checkpoint, options.context));
+  return needs_of(model, cache_type(model, options));
 }
 
 const char* name(FinishReason reason) {
@@ -128,8 +133,8 @@ Result<void> Engine::load(const fs::path& path, const EngineOptions& options, Gr
 
 // All ranks of a group follow rank 0's plan: they number the blocks of the cache alike.
 Result<void> Engine::set_limits(const EngineOptions& options, Group* group) {
-  limits_.cache_type = cache_type(model_);
-  MemoryNeeds needs = needs_of(model_);
+  limits_.cache_type = cache_type(model_, options);
+  MemoryNeeds needs = needs_of(model_, limits_.cache_type);
   needs.available = device_->available_bytes() / options.ranks;
   needs.draft_weights = options.beside.weights;
   needs.position_bytes += options.beside.position_bytes;

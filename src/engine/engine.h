@@ -28,6 +28,8 @@ struct EngineOptions {
   int64_t max_sequences = 1;
   int64_t cache_tokens = 0;             // positions in the cache, of all sequences; 0: what fits
   std::optional<Pooling> pooling = {};  // of embeddings; else what the checkpoint says
+  // Of keys and values: f32, bf16, or i8 with scales; without: f32 for an f32 model, else bf16.
+  std::optional<DType> cache_type = {};
   int32_t ranks = 1;        // processes that share the model, each on a device of its own
   MemoryNeeds beside = {};  // of a draft model that is to be opened next, on the same device
   std::vector<AdapterSource> adapters = {};  // that requests may ask for, numbered from 1 on
@@ -115,8 +117,8 @@ class Engine {
   int64_t streamed_weight_bytes_ = 0;
 };
 
-// What a checkpoint's weights and cache take, without loading them; `context` as in EngineOptions.
-Result<MemoryNeeds> memory_needs(const std::filesystem::path& path, int64_t context);
+// What a checkpoint's weights and cache take, without loading them.
+Result<MemoryNeeds> memory_needs(const std::filesystem::path& path, const EngineOptions& options);
 
 // The tokenizer of a checkpoint: tokenizer.json beside the weights or a GGUF's own. Nothing when
 // there is none.

@@ -215,7 +215,7 @@ Result<TargetAndDraft> open_with_draft(const std::filesystem::path& target,
                                        const EngineOptions& options) {
   TargetAndDraft opened;
   EngineOptions with_room = options;
-  with_room.beside = LOTSE_TRY(memory_needs(draft, options.context));
+  with_room.beside = LOTSE_TRY(memory_needs(draft, options));
   opened.target = LOTSE_TRY(Engine::open(target, with_room));
   EngineOptions small = options;
   small.ranks = 1;

@@ -56,6 +56,7 @@ std::string order_for(const std::filesystem::path& model, const EngineOptions& o
               {"max_outputs", options.max_outputs},
               {"max_sequences", options.max_sequences},
               {"cache_tokens", options.cache_tokens},
+              {"cache_type", options.cache_type ? static_cast<int>(*options.cache_type) : -1},
               {"rank", rank},
               {"ranks", options.ranks}}
       .dump();
@@ -69,6 +70,8 @@ EngineOptions options_of(const Json& order) {
   options.max_outputs = order.at("max_outputs");
   options.max_sequences = order.at("max_sequences");
   options.cache_tokens = order.at("cache_tokens");
+  const int cache_type = order.at("cache_type");
+  if (cache_type >= 0) options.cache_type = static_cast<DType>(cache_type);
   options.ranks = order.at("ranks");
   return options;
 }

@@ -16,8 +16,10 @@ namespace {
 class ServingEngineTest : public testing::Test {
  protected:
   std::unique_ptr<ServingEngine> start(ServingOptions options = {}, int64_t cache_tokens = 4096,
-                                       const char* model = "qwen3") {
+                                       const char* model = "qwen3",
+                                       std::optional<DType> cache_type = std::nullopt) {
     EngineOptions engine;
+    engine.cache_type = cache_type;
     engine.threads = 1;
     engine.context = 256;
     engine.max_sequences = options.max_sequences;
@@ -45,26 +47,28 @@ class ServingEngineTest : public testing::Test {
     return std::uniform_int_distribution<int64_t>(low, high)(random_);
   }
 
+  void expect_no_influence(std::optional<DType> cache_type, int trials);
+
   std::mt19937 random_{5};
 };
 
 // The same request gives the same tokens and bitwise the same log-probabilities whatever else is in
 // the batch, however its prompt is cut, and whether its beginning was cached or not.
-TEST_F(ServingEngineTest, NeighboursChangeNothing) {
+void ServingEngineTest::expect_no_influence(std::optional<DType> cache_type, int trials) {
   ServingOptions alone;
   alone.max_sequences = 1;
   alone.prefix_cache = false;
-  const auto single = start(alone);
+  const auto single = start(alone, 4096, "qwen3", cache_type);
   ServingOptions crowded;
   crowded.max_sequences = 6;
   crowded.step_tokens = 24;
   crowded.max_queued = 1000;
-  const auto busy = start(crowded, 700);  // few blocks: some requests are preempted
-  constexpr int kTrials = 1000;
+  // Few blocks: some requests are preempted.
+  const auto busy = start(crowded, 700, "qwen3", cache_type);
   std::vector<GenerationRequest> asked;
   std::vector<std::shared_ptr<Recorder>> many;
   std::vector<std::vector<int32_t>> prompts;
-  for (int i = 0; i < kTrials; ++i) {
+  for (int i = 0; i < trials; ++i) {
     // Half of the prompts begin like an earlier one.
     std::vector<int32_t> prompt = random_prompt(80);
     if (i > 4 && i % 2 == 0) {
@@ -102,6 +106,25 @@ TEST_F(ServingEngineTest, NeighboursChangeNothing) {
   EXPECT_GT(stats.prefix_hits, 0);
   EXPECT_EQ(stats.free_blocks, stats.total_blocks);
   EXPECT_EQ(stats.running + stats.waiting, 0);
+}
+
+TEST_F(ServingEngineTest, NeighboursChangeNothing) { expect_no_influence(std::nullopt, 1000); }
+
+TEST_F(ServingEngineTest, NeighboursChangeNothingInAnInt8Cache) {
+  expect_no_influence(DType::i8, 300);
+}
+
+TEST_F(ServingEngineTest, AnInt8CacheIsPlannedFor) {
+  const auto folder = std::filesystem::path(LOTSE_SOURCE_DIR) / "models/lotse-nano";
+  const auto position_bytes = [&](std::optional<DType> type) {
+    EngineOptions options;
+    options.context = 64;
+    options.cache_type = type;
+    return Engine::open(folder, options).value()->memory_plan().needs.position_bytes;
+  };
+  // 4 layers, 2 heads of 64, keys and values.
+  EXPECT_EQ(position_bytes(std::nullopt), 4 * 2 * 2 * 64 * 2);
+  EXPECT_EQ(position_bytes(DType::i8), 4 * 2 * 2 * (64 + 4));
 }
 
 // Guesses change how fast tokens come, never which: greedy or drawn, alone or with others.

@@ -45,6 +45,10 @@ Result<std::unique_ptr<Executable>> AscendExecutable::load(
     std::unique_ptr<Queue> queue, std::unique_ptr<Communicator> communicator,
     const ChipProfile& chip, const Program& program, const std::vector<Weight>& weights,
     const ExecutionLimits& limits) {
+  if (limits.cache_type == DType::i8) {
+    return fail(ErrorCode::unsupported,
+                "an int8 key-value cache (--kv-dtype int8): the ascend device takes bf16");
+  }
   std::unique_ptr<AscendExecutable> executable(
       new AscendExecutable(std::move(queue), std::move(communicator), chip, program, limits));
   executable->context_.exact = LOTSE_TRY(wants_exact(chip));

@@ -109,9 +109,10 @@ Result<std::unique_ptr<Executable>> CpuExecutable::load(
     std::vector<Weight> weights, const ExecutionLimits& limits, Group* group) {
   LOTSE_CHECK(weights.size() == program.weights.size());
   LOTSE_CHECK(group != nullptr || !has_collectives(program));
-  if (limits.cache_type != DType::bf16 && limits.cache_type != DType::f32) {
-    return fail(ErrorCode::unsupported, "a key-value cache of {}; the cpu device takes bf16 or f32",
-                name(limits.cache_type));
+  const DType cached = limits.cache_type;
+  if (cached != DType::bf16 && cached != DType::f32 && cached != DType::i8) {
+    return fail(ErrorCode::unsupported,
+                "a key-value cache of {}; the cpu device takes f32, bf16 or int8", name(cached));
   }
   std::unique_ptr<CpuExecutable> executable(
       new CpuExecutable(kernels, std::move(pool), group, program, limits));

@@ -60,8 +60,9 @@ struct AttentionArgs {
   int64_t block_stride;
   int64_t value_offset;
   int64_t block_tokens;
-  bool narrow;     // bf16 cache, else f32
-  float* scratch;  // attention_scratch(head_dim) floats, 64-byte aligned
+  int64_t element;       // bytes of an element: 4 f32, 2 bf16, 1 int8
+  int64_t scale_offset;  // int8: bytes from a block to its scales
+  float* scratch;        // attention_scratch(head_dim) floats, 64-byte aligned
 };
 
 struct KernelTable {

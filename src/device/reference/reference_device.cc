@@ -166,16 +166,26 @@ class ReferenceExecutable final : public Executable {
   void write_cache(const Attention& op, const BatchSequence& sequence) {
     Cache& cache = caches_[at(op.cache_layer)];
     const int64_t width = op.kv_heads * op.head_dim;
-    const bool narrow = limits_.cache_type == DType::bf16;
     for (int64_t i = 0; i < sequence.tokens; ++i) {
       const std::span<const float> qkv = row(op.qkv, sequence.first_token + i);
       const int64_t to = slot(sequence, sequence.context - sequence.tokens + i) * width;
-      for (int64_t c = 0; c < width; ++c) {
-        const float key = qkv[at(op.heads * op.head_dim + c)];
-        const float value = qkv[at(op.heads * op.head_dim + width + c)];
-        cache.keys[at(to + c)] = narrow ? round_to_bf16(key) : key;
-        cache.values[at(to + c)] = narrow ? round_to_bf16(value) : value;
+      for (int64_t head = 0; head < op.kv_heads; ++head) {
+        const int64_t from = (op.heads + head) * op.head_dim;
+        const size_t begin = at(to + head * op.head_dim);
+        const size_t size = at(op.head_dim);
+        store(qkv.subspan(at(from), size), std::span(cache.keys).subspan(begin, size));
+        store(qkv.subspan(at(from + width), size), std::span(cache.values).subspan(begin, size));
       }
+    }
+  }
+
+  // What the cache gives back of one head's key or value.
+  void store(std::span<const float> x, std::span<float> cached) const {
+    std::ranges::copy(x, cached.begin());
+    if (limits_.cache_type == DType::bf16) {
+      for (float& value : cached) value = round_to_bf16(value);
+    } else if (limits_.cache_type == DType::i8) {
+      reference::round_to_int8(cached);
     }
   }
 

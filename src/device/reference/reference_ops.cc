@@ -83,6 +83,12 @@ float quantise_token(std::span<const float> x, std::vector<int8_t>& q) {
   return largest / 127.0f;
 }
 
+void round_to_int8(std::span<float> x) {
+  std::vector<int8_t> q;
+  const float scale = quantise_token(x, q);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(q[i]) * scale;
+}
+
 float weight_value(const WeightPart& part, int64_t row, int64_t column) {
   const size_t index = at(row * part.columns + column);
   switch (part.format) {

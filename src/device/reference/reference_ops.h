@@ -17,6 +17,9 @@ namespace lotse::reference {
 // zeros: scale 0 and q = 0. A token with a NaN or an infinity has scale NaN.
 float quantise_token(std::span<const float> x, std::vector<int8_t>& q);
 
+// What a cache of int8 gives back of one head's key or value: q · scale of quantise_token.
+void round_to_int8(std::span<float> x);
+
 // Element (row, column) of a part as the arithmetic of its format sees it: dequantised for f32,
 // f16, bf16; q · scale rounded to bf16 for w4a16; the bare integer for w8a8 and w4a8.
 float weight_value(const WeightPart& part, int64_t row, int64_t column);

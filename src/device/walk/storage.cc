@@ -99,7 +99,9 @@ double weight_bytes(const Storage& storage) {
 double kv_bytes_per_token(const Program& program, const std::string& kv) {
   double bytes = 0;
   for (const CacheLayer& layer : program.cache_layers) {
-    bytes += 2 * static_cast<double>(layer.kv_heads * layer.head_dim) * element_bytes(kv);
+    const double head = static_cast<double>(layer.head_dim) * element_bytes(kv);
+    // An int8 cache has an fp32 scale for each head's key and each value.
+    bytes += 2 * static_cast<double>(layer.kv_heads) * (kv == "int8" ? head + 4 : head);
   }
   return bytes;
 }

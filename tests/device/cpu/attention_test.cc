@@ -45,7 +45,8 @@ Problem random_problem(Random& random) {
   p.op.scale = 1 / std::sqrt(static_cast<float>(p.op.head_dim));
   if (random.between(0, 2) == 0) p.op.softcap = 5;
   if (random.between(0, 1) == 0) p.op.window = random.between(1, 100);
-  p.cache_type = random.between(0, 1) == 0 ? DType::bf16 : DType::f32;
+  const DType cache_types[] = {DType::f32, DType::bf16, DType::i8};
+  p.cache_type = cache_types[random.between(0, 2)];
   p.block_tokens = block_sizes[random.between(0, 6)];
   int32_t next_block = 0;
   const int64_t count = random.between(1, 3);
@@ -117,10 +118,12 @@ std::vector<std::vector<float>> run_chunked(const Problem& p, const KernelTable&
 std::vector<float> gather(const Problem& p, const Sequence& s, int64_t context, int64_t column) {
   std::vector<float> rows;
   for (int64_t t = 0; t < context; ++t) {
-    for (int64_t d = 0; d < p.op.head_dim; ++d) {
-      const float v = s.qkv[at(t * p.columns() + column + d)];
-      rows.push_back(p.cache_type == DType::bf16 ? round_to_bf16(v) : v);
-    }
+    const auto from = s.qkv.begin() + t * p.columns() + column;
+    rows.insert(rows.end(), from, from + p.op.head_dim);
+    const auto stored = std::span(rows).last(at(p.op.head_dim));
+    if (p.cache_type == DType::i8) reference::round_to_int8(stored);
+    if (p.cache_type != DType::bf16) continue;
+    for (float& v : stored) v = round_to_bf16(v);
   }
   return rows;
 }
@@ -147,7 +150,7 @@ void expect_matches_reference(const Problem& p, const Sequence& s, std::span<con
 
 TEST_P(AttentionKernel, RandomShapesMatchTheReference) {
   Random random(21);
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 60; ++i) {
     const Problem p = random_problem(random);
     SCOPED_TRACE(testing::Message()
                  << "heads " << p.op.heads << "/" << p.op.kv_heads << " dim " << p.op.head_dim
@@ -163,7 +166,7 @@ TEST_P(AttentionKernel, RandomShapesMatchTheReference) {
 
 TEST_P(AttentionKernel, RowsDoNotDependOnChunksOrNeighbours) {
   Random random(22);
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 18; ++i) {
     const Problem p = random_problem(random);
     const auto whole = run_chunked(p, kernels(), 2, 200);
     for (const int64_t chunk : {1, 5, 64}) {

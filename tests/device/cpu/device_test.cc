@@ -34,7 +34,7 @@ INSTANTIATE_TEST_SUITE_P(Isa, CpuDevice,
                          testing::Combine(testing::ValuesIn(instruction_sets()),
                                           testing::Values(WeightFormat::f32, WeightFormat::bf16,
                                                           WeightFormat::w8a8),
-                                          testing::Values(DType::f32, DType::bf16)),
+                                          testing::Values(DType::f32, DType::bf16, DType::i8)),
                          [](const testing::TestParamInfo<Case>& instance) {
                            return std::string(std::get<0>(instance.param).kernels->name) + "_" +
                                   std::string(name(std::get<1>(instance.param))) + "_cache_" +
@@ -102,7 +102,7 @@ TEST(CpuDeviceErrors, UnsupportedIsRefusedAtLoad) {
   const Program program = make_program();
   const auto pool = std::make_shared<ThreadPool>(1);
   ExecutionLimits limits;
-  limits.cache_type = DType::i8;
+  limits.cache_type = DType::f16;
   const auto cache = CpuExecutable::load(kGenericKernels, pool, program,
                                          random_weights(program, WeightFormat::f32, 1), limits);
   ASSERT_FALSE(cache.has_value());

@@ -51,7 +51,7 @@ TEST(Storage, QuantisingKeepsEmbeddingsRoutersAndLogits) {
 TEST(Storage, CacheBytes) {
   // 2 KV heads of 16, keys and values.
   EXPECT_DOUBLE_EQ(kv_bytes_per_token(dense_program(), "bf16"), 2 * 2 * 16 * 2);
-  EXPECT_DOUBLE_EQ(kv_bytes_per_token(dense_program(), "int8"), 2 * 2 * 16);
+  EXPECT_DOUBLE_EQ(kv_bytes_per_token(dense_program(), "int8"), 2 * 2 * (16 + 4));
 }
 
 TEST(Storage, ParametersCountSharedTensorsOnce) {
