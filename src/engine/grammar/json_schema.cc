@@ -15,6 +15,7 @@ using Json = SchemaJson;
 using Kind = SchemaPart::Kind;
 
 constexpr size_t kMaxOneOf = 300;
+constexpr size_t kMaxOverlaps = 16;
 constexpr int kDisjointDepth = 4;
 
 class SchemaCompiler final : public SchemaWriter {
@@ -58,14 +59,22 @@ class SchemaCompiler final : public SchemaWriter {
       builder.add_call(start, json.value(), end);
       return {};
     }
+    parts_ += std::ssize(parts);
+    if (parts_ > kMaxParts) {
+      return document.problem(document.root(), ErrorCode::limit,
+                              "too many combinations of alternatives");
+    }
     const SchemaView v = LOTSE_TRY(view(document, parts));
     if (v.impossible) return {};
     if (!v.groups.empty()) return write_alternatives(v, start, end);
     if (v.values) return write_values(*this, v, start, end);
     if ((v.types & kNull) != 0) builder.add_text(start, "null", end);
     if ((v.types & kBoolean) != 0) {
-      builder.add_text(start, "true", end);
-      builder.add_text(start, "false", end);
+      for (const bool value : {true, false}) {
+        const bool excluded =
+            std::ranges::any_of(v.excluded, [&](const Json* e) { return *e == value; });
+        if (!excluded) builder.add_text(start, value ? "true" : "false", end);
+      }
     }
     if ((v.types & (kInteger | kFraction)) != 0) LOTSE_TRY(write_number(*this, v, start, end));
     if ((v.types & kString) != 0) LOTSE_TRY(write_string(*this, v, start, end));
@@ -78,37 +87,51 @@ class SchemaCompiler final : public SchemaWriter {
     const Json& group = *v.groups[0];
     const Conjunction rest = v.rest(&group);
     std::vector<Conjunction> branches;
-    for (const Json& branch : group) {
+    for (const Conjunction& branch : document.alternatives(group)) {
       Conjunction parts = rest;
-      parts.push_back({&branch});
+      parts.insert(parts.end(), branch.begin(), branch.end());
       branches.push_back(conjunction(std::move(parts)));
     }
-    LOTSE_TRY(refuse_overlap(group, branches));
-    for (const Conjunction& branch : branches) builder.add_call(from, rule_of(branch), to);
+    if (is_one_of(group)) LOTSE_TRY(separate(group, branches));
+    for (const Conjunction& branch : branches) {
+      const bool impossible = LOTSE_TRY(view(document, branch)).impossible;
+      if (!impossible) builder.add_call(from, rule_of(branch), to);
+    }
     return {};
   }
 
-  // The branches of a oneOf must exclude each other, or a value of two of them would be invalid.
-  Result<void> refuse_overlap(const Json& group, const std::vector<Conjunction>& branches) {
-    if (!is_one_of(group)) return {};
+  // A value that two schemas of a oneOf allow is invalid: so each of the two gets that the other
+  // does not hold, unless they can be shown to exclude each other.
+  Result<void> separate(const Json& group, std::vector<Conjunction>& branches) {
     if (branches.size() > kMaxOneOf) {
       return document.problem(group, ErrorCode::limit, "\"oneOf\" with more than {} schemas",
                               kMaxOneOf);
     }
+    const std::vector<Conjunction> before = branches;
     for (size_t i = 0; i < branches.size(); ++i) {
-      for (size_t j = i + 1; j < branches.size(); ++j) {
-        if (++comparisons_ > kMaxComparisons) {
-          return document.problem(group, ErrorCode::limit, "\"oneOf\": too many schemas");
+      size_t overlaps = 0;
+      for (size_t j = 0; j < branches.size(); ++j) {
+        if (i == j || LOTSE_TRY(are_disjoint(group, before, i, j))) continue;
+        if (++overlaps > kMaxOverlaps) {
+          return document.problem(group, ErrorCode::limit,
+                                  "\"oneOf\" with more than {} schemas that overlap", kMaxOverlaps);
         }
-        if (LOTSE_TRY(disjoint(document, branches[i], branches[j], kDisjointDepth))) continue;
-        return document.problem(
-            group, ErrorCode::unsupported,
-            "\"oneOf\": schemas {} and {} cannot be shown to exclude each other; use anyOf, or let "
-            "a required property have different constants in them",
-            i, j);
+        branches[i].push_back({&group[j], Kind::negated});
       }
     }
     return {};
+  }
+
+  Result<bool> are_disjoint(const Json& group, const std::vector<Conjunction>& branches, size_t i,
+                            size_t j) {
+    const auto [known, is_new] =
+        disjoint_.try_emplace({branches[std::min(i, j)], branches[std::max(i, j)]});
+    if (!is_new) return known->second;
+    if (++comparisons_ > kMaxComparisons) {
+      return document.problem(group, ErrorCode::limit, "\"oneOf\": too many schemas");
+    }
+    known->second = LOTSE_TRY(disjoint(document, branches[i], branches[j], kDisjointDepth));
+    return known->second;
   }
 
   // Whether a list of schemas stands under oneOf.
@@ -196,12 +219,15 @@ class SchemaCompiler final : public SchemaWriter {
 
   static constexpr size_t kNamedRules = 200;
   static constexpr size_t kMaxRules = 30'000;
+  static constexpr int64_t kMaxParts = 300'000;
   static constexpr int64_t kMaxComparisons = 20'000;
 
   std::map<Conjunction, int32_t> rules_;
   std::deque<std::pair<const Conjunction*, int32_t>> queue_;
   std::set<const Json*> one_of_;
+  std::map<std::pair<Conjunction, Conjunction>, bool> disjoint_;
   int64_t comparisons_ = 0;
+  int64_t parts_ = 0;
 };
 
 }  // namespace

@@ -36,7 +36,9 @@ enum class Type : uint8_t {
   boolean,
   number_or_boolean,
   list,
-  type
+  type,
+  text_lists,
+  dependencies
 };
 struct Keyword {
   std::string_view name;
@@ -49,10 +51,15 @@ constexpr Keyword kSupported[] = {
     {"allOf", Type::schemas},
     {"anyOf", Type::schemas},
     {"const", Type::any},
+    {"dependencies", Type::dependencies},
+    {"dependentRequired", Type::text_lists},
+    {"dependentSchemas", Type::schema_map},
+    {"else", Type::schema},
     {"enum", Type::list},
     {"exclusiveMaximum", Type::number_or_boolean},
     {"exclusiveMinimum", Type::number_or_boolean},
     {"format", Type::text},
+    {"if", Type::schema},
     {"items", Type::schema_or_schemas},
     {"maxItems", Type::count},
     {"maxLength", Type::count},
@@ -63,6 +70,7 @@ constexpr Keyword kSupported[] = {
     {"minProperties", Type::count},
     {"minimum", Type::number},
     {"multipleOf", Type::number},
+    {"not", Type::schema},
     {"nullable", Type::boolean},
     {"oneOf", Type::schemas},
     {"pattern", Type::text},
@@ -71,28 +79,15 @@ constexpr Keyword kSupported[] = {
     {"properties", Type::schema_map},
     {"propertyNames", Type::schema},
     {"required", Type::texts},
+    {"then", Type::schema},
     {"type", Type::type},
 };
 
 // Of some version of JSON schema, and not supported.
-constexpr std::string_view kRefused[] = {"$dynamicRef",
-                                         "$recursiveRef",
-                                         "contains",
-                                         "dependencies",
-                                         "dependentRequired",
-                                         "dependentSchemas",
-                                         "disallow",
-                                         "divisibleBy",
-                                         "else",
-                                         "extends",
-                                         "if",
-                                         "maxContains",
-                                         "minContains",
-                                         "not",
-                                         "then",
-                                         "unevaluatedItems",
-                                         "unevaluatedProperties",
-                                         "uniqueItems"};
+constexpr std::string_view kRefused[] = {
+    "$dynamicRef", "$recursiveRef", "contains",    "disallow",         "divisibleBy",
+    "extends",     "maxContains",   "minContains", "unevaluatedItems", "unevaluatedProperties",
+    "uniqueItems"};
 
 // Whether one edit (a letter more, less, changed or swapped with its neighbour) makes them equal.
 bool nearly_equal(std::string_view a, std::string_view b) {
@@ -115,6 +110,7 @@ bool all_schemas(const Json& v) { return std::all_of(v.begin(), v.end(), is_sche
 bool all_texts(const Json& v) {
   return std::all_of(v.begin(), v.end(), [](const Json& e) { return e.is_string(); });
 }
+bool is_text_list(const Json& v) { return v.is_array() && all_texts(v); }
 bool is_count(const Json& v) {
   if (v.is_number_float())
     return v.get<double>() >= 0 && v.get<double>() == std::floor(v.get<double>());
@@ -149,6 +145,12 @@ bool fits(Type type, const Json& v) {
       return v.is_array();
     case Type::type:
       return v.is_string() || (v.is_array() && all_texts(v));
+    case Type::text_lists:
+      return v.is_object() && std::all_of(v.begin(), v.end(), is_text_list);
+    case Type::dependencies:
+      return v.is_object() && std::all_of(v.begin(), v.end(), [](const Json& e) {
+               return is_schema(e) || e.is_string() || is_text_list(e);
+             });
   }
   return false;
 }
@@ -165,7 +167,9 @@ constexpr std::string_view kExpected[] = {"any value",
                                           "true or false",
                                           "a number or a boolean",
                                           "a list",
-                                          "a type's name or a list of them"};
+                                          "a type's name or a list of them",
+                                          "an object of lists of strings",
+                                          "an object of schemas or lists of strings"};
 
 // "~1" is "/", "~0" is "~", and "%XX" a byte.
 std::string unescaped(std::string_view token) {
@@ -216,7 +220,45 @@ bool find_place(const Json& from, const Json& node, std::string& path) {
 
 std::string SchemaDocument::place(const Json& schema) const {
   std::string path = "#";
+  if (const auto own = origins_.find(&schema); own != origins_.end()) return place(*own->second);
   return find_place(root_, schema, path) ? path : "#";
+}
+
+const Json* SchemaDocument::keep(Json own, const Json& origin) {
+  const auto of_own = origins_.find(&origin);
+  const Json* place = of_own == origins_.end() ? &origin : of_own->second;
+  const Json* kept = &own_.emplace_back(std::move(own));
+  origins_.emplace(kept, place);
+  if (const auto properties = kept->find("properties"); properties != kept->end()) {
+    for (const Json& property : *properties) origins_.emplace(&property, place);
+  }
+  return kept;
+}
+
+int64_t SchemaDocument::number_of(const Json& schema) {
+  numbered_.push_back(&schema);
+  return static_cast<int64_t>(numbered_.size()) - 1;
+}
+
+const Json* SchemaDocument::known_alternatives(const Json& schema, int purpose) const {
+  const auto known = known_alternatives_.find({&schema, purpose});
+  return known == known_alternatives_.end() ? nullptr : known->second;
+}
+
+const Json* SchemaDocument::set_alternatives(const Json& schema, int purpose,
+                                             std::vector<Conjunction> alternatives) {
+  const Json* group = keep(Json::array(), schema);
+  known_alternatives_[{&schema, purpose}] = group;
+  alternatives_[group] = std::move(alternatives);
+  return group;
+}
+
+const std::vector<Conjunction>& SchemaDocument::alternatives(const Json& group) {
+  const auto [place, is_new] = alternatives_.try_emplace(&group);
+  if (is_new) {
+    for (const Json& schema : group) place->second.push_back({{&schema}});
+  }
+  return place->second;
 }
 
 const Json* SchemaDocument::member(const Json& object, const std::string& name) {
@@ -238,7 +280,7 @@ Result<void> SchemaDocument::check(const Json& schema) {
   if (!schema.is_object()) {
     return problem(schema, ErrorCode::invalid_input, "expected a schema: an object or a boolean");
   }
-  if (checked_.contains(&schema)) return {};
+  if (checked_.contains(&schema) || is_own(schema)) return {};
   for (auto it = schema.begin(); it != schema.end(); ++it) {
     LOTSE_TRY(check_keyword(schema, it.key(), *it));
   }
@@ -261,11 +303,14 @@ Result<void> SchemaDocument::check_keyword(const Json& schema, const std::string
   if (name == "uniqueItems" && value == false) return {};
   const bool like_additional = name == "unevaluatedProperties" || name == "unevaluatedItems";
   if (like_additional) {
-    const bool alone = !schema.contains("$ref") && !schema.contains("allOf") &&
-                       !schema.contains("anyOf") && !schema.contains("oneOf");
+    static constexpr const char* kOthers[] = {
+        "$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"};
+    const bool alone = std::none_of(std::begin(kOthers), std::end(kOthers),
+                                    [&](const char* other) { return schema.contains(other); });
     if (value == true || (alone && is_schema(value))) return {};
     return problem(schema, ErrorCode::unsupported,
-                   "the keyword \"{}\" is not supported beside $ref, allOf, anyOf or oneOf", name);
+                   "the keyword \"{}\" is not supported beside keywords that apply other schemas",
+                   name);
   }
   if (std::ranges::find(kRefused, name) != std::end(kRefused)) {
     return problem(schema, ErrorCode::unsupported,

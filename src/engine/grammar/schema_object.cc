@@ -3,7 +3,6 @@
 #include <map>
 #include <set>
 
-#include "base/utf8.h"
 #include "engine/grammar/regex_syntax.h"
 #include "engine/grammar/schema_writer.h"
 
@@ -149,7 +148,7 @@ class ObjectWriter {
         if (!names.values) return form;
         std::vector<std::string> values;
         for (const Json* value : *names.values) values.push_back(value->get<std::string>());
-        return intersection(form, LOTSE_TRY(any_of(values)), writer_.budget);
+        return intersection(form, LOTSE_TRY(dfa_of_texts(values, writer_.budget)), writer_.budget);
       }();
       if (dfa && result) dfa = intersection(*result, *dfa, writer_.budget);
       if (!dfa) {
@@ -159,20 +158,6 @@ class ObjectWriter {
       result = *std::move(dfa);
     }
     return result;
-  }
-
-  Result<Dfa> any_of(const std::vector<std::string>& texts) {
-    Expression all = Expression::of(Expression::Kind::alternation);
-    for (const std::string& text : texts) {
-      Expression one;
-      for (size_t at = 0; at < text.size();) {
-        const Utf8Char c = decode_utf8(text, at);
-        at += static_cast<size_t>(c.length);
-        one.parts.push_back(Expression::of(CodePointSet{{c.code_point, c.code_point}}));
-      }
-      all.parts.push_back(std::move(one));
-    }
-    return to_dfa(all, RegexMatch::whole, writer_.budget);
   }
 
   static int64_t required_count(const std::vector<Property>& properties) {
@@ -248,7 +233,8 @@ class ObjectWriter {
       subset >>= 1;
       LOTSE_TRY(restrict_to(matches ? dfa : complement(dfa)));
     }
-    if (!names.empty()) LOTSE_TRY(restrict_to(complement(LOTSE_TRY(any_of(names)))));
+    if (!names.empty())
+      LOTSE_TRY(restrict_to(complement(LOTSE_TRY(dfa_of_texts(names, writer_.budget)))));
     return form;
   }
 

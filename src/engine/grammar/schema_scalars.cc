@@ -89,18 +89,37 @@ class ScalarWriter {
     return within.accepts(text);
   }
 
+  // The ways to write a number without an exponent.
+  Result<Dfa> spellings_of(const Decimal& value) {
+    const bool is_zero = value.whole == 0 && value.fraction.empty();
+    std::string form = is_zero ? "-?0" : (value.negative ? "-" : "") + std::to_string(value.whole);
+    form += value.fraction.empty() ? "(\\.0+)?" : "\\." + value.fraction + "0*";
+    return to_dfa(*parse_regex(form, RegexDialect::pcre), RegexMatch::whole, writer_.budget);
+  }
+
   Result<void> write_number(const SchemaView& v, int32_t from, int32_t to) {
     const NumberRules rules = LOTSE_TRY(number_rules(writer_.document, v));
     const bool whole = (v.types & kFraction) == 0 || !rules.divisors.empty();
-    if (!whole && !rules.any) {
+    const bool broken = (v.types & kInteger) == 0;
+    if (whole && broken) return {};
+    if (!whole && !broken && !rules.any) {
       writer_.builder.add_call(from, writer_.json.number(), to);
       return {};
     }
     const auto within = [&]() -> Result<Dfa> {
       Dfa dfa = LOTSE_TRY(whole ? integers_within(rules.bounds, writer_.budget)
                                 : numbers_within(rules.bounds, writer_.budget));
+      for (const Decimal& value : rules.excluded) {
+        const Dfa spellings = LOTSE_TRY(spellings_of(value));
+        dfa = LOTSE_TRY(intersection(dfa, complement(spellings), writer_.budget));
+      }
       for (const int64_t divisor : rules.divisors) {
         dfa = LOTSE_TRY(intersection(dfa, multiples_of(divisor), writer_.budget));
+      }
+      if (broken) {
+        const Expression fraction = *parse_regex(R"([^.]+\.\d*[1-9]\d*)", RegexDialect::pcre);
+        const Dfa form = LOTSE_TRY(to_dfa(fraction, RegexMatch::whole, writer_.budget));
+        dfa = LOTSE_TRY(intersection(dfa, form, writer_.budget));
       }
       if (whole || !rules.fraction_digits) return dfa;
       const std::string form = fmt::format("[^.]+(\\.\\d{{1,{}}})?", *rules.fraction_digits);

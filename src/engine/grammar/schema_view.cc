@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "engine/grammar/regex_syntax.h"
+#include "engine/grammar/schema_alternatives.h"
 #include "engine/grammar/schema_format.h"
 
 namespace lotse {
@@ -24,6 +25,7 @@ class Expander {
       if (seen_groups_.insert(part.json).second) out_.groups.push_back(part.json);
       return {};
     }
+    if (part.kind == Kind::negated) return add_negated(*part.json);
     const Json& schema = *part.json;
     LOTSE_TRY(document_.check(schema));
     if (schema == false) out_.impossible = true;
@@ -56,6 +58,41 @@ class Expander {
         LOTSE_TRY(add({list, Kind::any_of}));
       }
     }
+    if (const Json* negated = document_.member(schema, "not")) {
+      LOTSE_TRY(add({negated, Kind::negated}));
+    }
+    if (document_.is_own(schema)) {
+      const Json* number = document_.member(schema, own_keyword::kNegated);
+      if (number == nullptr) return {};
+      return add({&document_.numbered(number->get<int64_t>()), Kind::negated});
+    }
+    for (const Json* group : LOTSE_TRY(conditions(document_, schema))) {
+      LOTSE_TRY(add_alternatives(*group));
+    }
+    return {};
+  }
+
+  Result<void> add_negated(const Json& schema) {
+    if (std::ranges::find(negated_path_, &schema) != negated_path_.end() ||
+        negated_path_.size() > kMaxChain) {
+      return document_.problem(schema, ErrorCode::unsupported,
+                               "under \"not\" it leads back to itself before any text");
+    }
+    if (!negated_.insert(&schema).second) return {};
+    negated_path_.push_back(&schema);
+    LOTSE_TRY(add_alternatives(*LOTSE_TRY(negation(document_, schema))));
+    negated_path_.pop_back();
+    return {};
+  }
+
+  // One of which there is no choice holds at once.
+  Result<void> add_alternatives(const Json& group) {
+    const std::vector<Conjunction>& list = document_.alternatives(group);
+    if (list.size() > 1) return add({&group, Kind::any_of});
+    if (list.empty()) out_.impossible = true;
+    for (const Conjunction& only : list) {
+      for (const SchemaPart& part : Conjunction(only)) LOTSE_TRY(add(part));
+    }
     return {};
   }
 
@@ -65,6 +102,8 @@ class Expander {
   std::set<const Json*> seen_;
   std::set<const Json*> done_;
   std::set<const Json*> seen_groups_;
+  std::set<const Json*> negated_;
+  std::vector<const Json*> negated_path_;
 };
 
 Result<uint8_t> type_bits(SchemaDocument& document, const Json& schema, const Json& type) {
@@ -72,14 +111,15 @@ Result<uint8_t> type_bits(SchemaDocument& document, const Json& schema, const Js
       {"null", kNull},       {"boolean", kBoolean},
       {"integer", kInteger}, {"number", kInteger | kFraction},
       {"string", kString},   {"array", kArray},
-      {"object", kObject}};
+      {"object", kObject},   {own_keyword::kFraction, kFraction}};
   uint8_t bits = 0;
   const std::vector<Json> names =
       type.is_array() ? type.get<std::vector<Json>>() : std::vector{type};
   for (const Json& name : names) {
     const auto known = std::ranges::find(kNames, name.get_ref<const std::string&>(),
                                          &std::pair<std::string_view, uint8_t>::first);
-    if (known == std::end(kNames)) {
+    const bool is_ours = name == own_keyword::kFraction;
+    if (known == std::end(kNames) || (is_ours && !document.is_own(schema))) {
       return document.problem(schema, ErrorCode::invalid_input, "\"type\": {} is no type",
                               name.dump(-1, ' ', false, Json::error_handler_t::replace));
     }
@@ -110,13 +150,24 @@ void restrict_to(std::optional<std::vector<const Json*>>& values, std::vector<co
   std::erase_if(*values, [&](const Json* value) { return !texts.contains(value->dump()); });
 }
 
+// Takes excluded values out of types and values, as far as they stand there.
+void exclude(SchemaView& view) {
+  const auto excludes = [&](const Json& value) {
+    return std::ranges::any_of(view.excluded, [&](const Json* e) { return *e == value; });
+  };
+  if (excludes(nullptr)) view.types &= static_cast<uint8_t>(~kNull);
+  if (excludes(true) && excludes(false)) view.types &= static_cast<uint8_t>(~kBoolean);
+  if (view.values) std::erase_if(*view.values, [&](const Json* v) { return excludes(*v); });
+}
+
 }  // namespace
 
 Conjunction conjunction(std::vector<SchemaPart> parts) {
   Conjunction result;
   for (const SchemaPart& part : parts) {
     const bool known = std::ranges::find(result, part) != result.end();
-    if (!known && *part.json != true) result.push_back(part);
+    const bool says_nothing = part.kind == Kind::whole && *part.json == true;
+    if (!known && !says_nothing) result.push_back(part);
   }
   return result;
 }
@@ -147,7 +198,12 @@ Result<SchemaView> view(SchemaDocument& document, const Conjunction& parts) {
       restrict_to(result.values, std::move(values));
     }
     if (const Json* value = document.member(*node, "const")) restrict_to(result.values, {value});
+    if (!document.is_own(*node)) continue;
+    if (const Json* list = document.member(*node, own_keyword::kExcluded)) {
+      for (const Json& value : *list) result.excluded.push_back(&value);
+    }
   }
+  exclude(result);
   if (result.values) {
     std::erase_if(*result.values,
                   [&](const Json* value) { return (type_of(*value) & result.types) == 0; });
@@ -194,6 +250,12 @@ void tighten(std::optional<Decimal>& bound, bool& exclusive, const Decimal& othe
   exclusive = other_exclusive;
 }
 
+Result<Dfa> form_of_pattern(const Json& pattern, DfaBudget& budget) {
+  const Expression expression =
+      LOTSE_TRY(parse_regex(pattern.get_ref<const std::string&>(), RegexDialect::ecma));
+  return to_dfa(expression, RegexMatch::anywhere, budget);
+}
+
 // Of a supported format.
 Result<Dfa> form_of_format(std::string_view name, DfaBudget& budget) {
   return to_dfa(*parse_regex(*pattern_of_format(name), RegexDialect::pcre), RegexMatch::whole,
@@ -202,8 +264,29 @@ Result<Dfa> form_of_format(std::string_view name, DfaBudget& budget) {
 
 }  // namespace
 
+Result<Dfa> dfa_of_texts(std::span<const std::string> texts, DfaBudget& budget) {
+  Expression all = Expression::of(Expression::Kind::alternation);
+  for (const std::string& text : texts) {
+    Expression one;
+    for (size_t at = 0; at < text.size();) {
+      const Utf8Char c = decode_utf8(text, at);
+      at += static_cast<size_t>(c.length);
+      one.parts.push_back(Expression::of(CodePointSet{{c.code_point, c.code_point}}));
+    }
+    all.parts.push_back(std::move(one));
+  }
+  return to_dfa(all, RegexMatch::whole, budget);
+}
+
 Result<NumberRules> number_rules(SchemaDocument& document, const SchemaView& view) {
   NumberRules rules;
+  for (const Json* value : view.excluded) {
+    if (!value->is_number()) continue;
+    const auto decimal = Decimal::parse(value->dump());
+    if (!decimal) continue;  // beyond every number that is written under a rule
+    rules.excluded.push_back(*decimal);
+  }
+  rules.any = std::ranges::any_of(view.excluded, [](const Json* v) { return v->is_number(); });
   for (const Json* node : view.nodes) {
     for (const bool upper : {false, true}) {
       const Json* plain = document.member(*node, upper ? "maximum" : "minimum");
@@ -268,6 +351,15 @@ Result<StringRules> string_rules(SchemaDocument& document, const SchemaView& vie
     rules.form = *std::move(dfa);
     return {};
   };
+  std::vector<std::string> excluded;
+  for (const Json* value : view.excluded) {
+    if (value->is_string()) excluded.push_back(value->get<std::string>());
+  }
+  if (!excluded.empty()) {
+    auto others = dfa_of_texts(excluded, budget);
+    if (others) others = complement(*others);
+    LOTSE_TRY(restrict_form(*view.nodes[0], "not", std::move(others)));
+  }
   for (const Json* node : view.nodes) {
     if (const Json* min = document.member(*node, "minLength")) {
       rules.min = std::max(rules.min, count_of(*min, kMost));
@@ -277,12 +369,14 @@ Result<StringRules> string_rules(SchemaDocument& document, const SchemaView& vie
       rules.max = rules.max < 0 ? limit : std::min(rules.max, limit);
     }
     if (const Json* pattern = document.member(*node, "pattern")) {
-      auto expression = parse_regex(pattern->get_ref<const std::string&>(), RegexDialect::ecma);
-      if (!expression) {
-        return document.problem(*node, expression.error().code, "\"pattern\": {}",
-                                expression.error().message);
-      }
-      LOTSE_TRY(restrict_form(*node, "pattern", to_dfa(*expression, RegexMatch::anywhere, budget)));
+      LOTSE_TRY(restrict_form(*node, "pattern", form_of_pattern(*pattern, budget)));
+    }
+    if (document.is_own(*node)) {
+      const Json* pattern = document.member(*node, own_keyword::kNotPattern);
+      if (pattern == nullptr) continue;
+      auto form = form_of_pattern(*pattern, budget);
+      if (form) form = complement(*form);
+      LOTSE_TRY(restrict_form(*node, "pattern", std::move(form)));
     }
     const Json* encoding = document.member(*node, "contentEncoding");
     if (encoding != nullptr && *encoding == "base64") {
@@ -377,9 +471,10 @@ Result<bool> disjoint(SchemaDocument& document, const Conjunction& a, const Conj
   }
   for (const auto& [one, other] : {std::pair(&x, &b), std::pair(&y, &a)}) {
     for (const Json* group : one->groups) {
-      bool all = group->size() <= 32;
-      for (auto it = group->begin(); it != group->end() && all; ++it) {
-        all = LOTSE_TRY(disjoint(document, conjunction({{&*it}}), *other, depth - 1));
+      const std::vector<Conjunction> branches = document.alternatives(*group);
+      bool all = branches.size() <= 32;
+      for (size_t i = 0; i < branches.size() && all; ++i) {
+        all = LOTSE_TRY(disjoint(document, branches[i], *other, depth - 1));
       }
       if (all) return true;
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,22 +14,6 @@
 
 namespace lotse {
 
-// A schema of the document, or one of its parts.
-struct SchemaPart {
-  enum class Kind : uint8_t {
-    whole,
-    plain,   // without $ref, allOf, anyOf and oneOf
-    any_of,  // the list of an anyOf or a oneOf: one of them must hold
-  };
-  const SchemaJson* json;
-  Kind kind = Kind::whole;
-  auto operator<=>(const SchemaPart&) const = default;
-};
-
-// Schemas that must all hold; none: any value. In order of appearance, without repetitions.
-// Expressing a schema's children as such sets makes allOf, $ref with siblings and anyOf beside
-// properties exact without ever writing a merged schema.
-using Conjunction = std::vector<SchemaPart>;
 Conjunction conjunction(std::vector<SchemaPart> parts);
 
 enum SchemaType : uint8_t {
@@ -48,6 +33,7 @@ struct SchemaView {
   std::vector<const SchemaJson*> groups;  // lists of alternatives that are still open
   uint8_t types = kAllTypes;
   std::optional<std::vector<const SchemaJson*>> values;  // of enum and const
+  std::vector<const SchemaJson*> excluded;               // scalars that it must not be
 
   // The same set, in the form in which alternatives are chosen.
   Conjunction rest(const SchemaJson* without_group) const;
@@ -61,6 +47,7 @@ struct NumberRules {
   NumberBounds bounds;
   std::vector<int64_t> divisors;
   std::optional<int64_t> fraction_digits;
+  std::vector<Decimal> excluded;
   bool any = false;  // whether there is any rule
 };
 Result<NumberRules> number_rules(SchemaDocument& document, const SchemaView& view);
@@ -72,6 +59,9 @@ struct StringRules {
 };
 Result<StringRules> string_rules(SchemaDocument& document, const SchemaView& view,
                                  DfaBudget& budget);
+
+// One of the texts.
+Result<Dfa> dfa_of_texts(std::span<const std::string> texts, DfaBudget& budget);
 
 // A keyword's count, no more than `most`.
 int64_t count_of(const SchemaJson& value, int64_t most);
