@@ -15,6 +15,7 @@ struct NamedModel {
   fs::path path;
   std::vector<AdapterSource> adapters = {};
   std::optional<fs::path> draft = {};
+  std::string tool_format = {};
 };
 
 struct EngineAndDrafter {
@@ -43,6 +44,9 @@ Result<LoadedModel> load(const NamedModel& named, EngineOptions engine_options,
   LoadedModel loaded{ServingEngine::start(std::move(engine), serving_options, std::move(drafter)),
                      {}};
   loaded.models.push_back(served_model(named.id, *loaded.engine));
+  if (!named.tool_format.empty()) {
+    loaded.models.front().output_format.calls = find_call_format(named.tool_format);
+  }
   for (const AdapterSource& adapter : named.adapters) {
     ServedModel model = loaded.models.front();
     model.id = adapter.name;
@@ -108,7 +112,10 @@ Result<std::vector<ModelSource>> model_sources(const ModelChoice& choice,
                                                const EngineOptions& engine,
                                                const ServingOptions& serving) {
   std::vector<NamedModel> models;
-  for (const std::string& given : choice.models) models.push_back(LOTSE_TRY(find_named(given)));
+  for (const std::string& given : choice.models) {
+    models.push_back(LOTSE_TRY(find_named(given)));
+    models.back().tool_format = choice.tool_format;
+  }
   if (models.empty()) return fail(ErrorCode::invalid_input, "no model was given");
   if (!choice.draft_model.empty()) models.front().draft = LOTSE_TRY(find_model(choice.draft_model));
   for (const std::string& given : choice.adapters) LOTSE_TRY(add_adapter_source(given, models));

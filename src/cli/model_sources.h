@@ -12,6 +12,7 @@ struct ModelChoice {
   std::vector<std::string> models;    // [NAME=]MODEL
   std::vector<std::string> pinned;    // names
   std::vector<std::string> adapters;  // [MODEL:]NAME=DIRECTORY; without a model, of the first
+  std::string tool_format;            // of all; empty: as their chat templates show
   std::string draft_model;            // guesses for a single model; empty: none
 };
 

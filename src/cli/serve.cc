@@ -303,6 +303,11 @@ void add_engine_options(CLI::App& app, ServeOptions& o) {
       ->check(CLI::IsMember({"seeded", "rejection"}))
       ->default_str("seeded");
   app.add_flag("--no-prefix-cache", o.no_prefix_cache, "Compute every prompt anew");
+  std::vector<std::string> formats;
+  for (const std::string_view name : call_format_names()) formats.emplace_back(name);
+  app.add_option("--tool-format", o.choice.tool_format,
+                 "How the model writes calls of tools; default: as its chat template shows")
+      ->check(CLI::IsMember(formats));
 }
 
 }  // namespace

@@ -118,10 +118,43 @@ Result<std::optional<Chat>> Chat::load(const Checkpoint& checkpoint) {
     source = LOTSE_TRY(read_directory(fs::is_directory(path) ? path : path.parent_path()));
   }
   if (!source.text) return std::optional<Chat>();
+  return std::optional<Chat>(
+      LOTSE_TRY(compile(*source.text, source.origin, std::move(source.special_tokens))));
+}
+
+Result<Chat> Chat::compile(const std::string& source, const std::string& origin,
+                           std::map<std::string, std::string> special_tokens) {
   Chat chat;
-  chat.template_ = LOTSE_TRY(ChatTemplate::compile(*source.text, source.origin));
-  chat.special_tokens_ = std::move(source.special_tokens);
-  return std::optional<Chat>(std::move(chat));
+  chat.template_ = LOTSE_TRY(ChatTemplate::compile(source, origin));
+  chat.special_tokens_ = std::move(special_tokens);
+  chat.output_format_ = detect_output_format(source);
+  chat.call_style_ = chat.find_call_style();
+  return chat;
+}
+
+// The first style in which a call is rendered, with its arguments as JSON that is not quoted once
+// more.
+CallMessageStyle Chat::find_call_style() const {
+  RenderOptions options;
+  options.special_tokens = special_tokens_;
+  for (const CallMessageStyle style :
+       {CallMessageStyle{false, false}, CallMessageStyle{false, true},
+        CallMessageStyle{true, false}, CallMessageStyle{true, true}}) {
+    const OrderedJson arguments = {{"probe_key", 1}};
+    const OrderedJson function = {
+        {"name", "probe_name"},
+        {"arguments", style.arguments_are_text ? OrderedJson(arguments.dump()) : arguments}};
+    OrderedJson call = {{"type", "function"}, {"id", "abcdefgh1"}, {"function", function}};
+    OrderedJson message = {{"role", "assistant"}, {"content", ""}};
+    if (style.content_is_null) message["content"] = nullptr;
+    message["tool_calls"] = OrderedJson::array({std::move(call)});
+    const OrderedJson context = {
+        {"messages", {{{"role", "user"}, {"content", "?"}}, std::move(message)}}};
+    const auto text = template_->render(context, options);
+    const auto has = [&](const char* part) { return text->find(part) != std::string::npos; };
+    if (text && has("probe_name") && has("probe_key") && !has("\\\"probe_key")) return style;
+  }
+  return {};
 }
 
 Result<std::vector<int32_t>> Chat::encode(const Tokenizer& tokenizer,

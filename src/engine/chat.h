@@ -10,6 +10,7 @@
 
 #include "chat_template/chat_template.h"
 #include "checkpoint/checkpoint.h"
+#include "engine/output/output_parser.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lotse {
@@ -19,6 +20,12 @@ struct Message {
   std::string content;
 };
 
+// How a template takes messages of the assistant that call tools.
+struct CallMessageStyle {
+  bool arguments_are_text = false;  // JSON text, rather than an object
+  bool content_is_null = false;     // where there is none, rather than the empty text
+};
+
 // Immutable; any number of threads may encode.
 class Chat {
  public:
@@ -26,6 +33,9 @@ class Chat {
   // a GGUF's metadata. Nothing when the model has none; an error when it has one that does not
   // compile.
   static Result<std::optional<Chat>> load(const Checkpoint& checkpoint);
+  // From the text of a template; `origin` begins error messages.
+  static Result<Chat> compile(const std::string& source, const std::string& origin,
+                              std::map<std::string, std::string> special_tokens = {});
 
   // Renders the messages and tokenises the result. Only what the template itself wrote can become
   // special tokens: text of messages never does.
@@ -39,7 +49,16 @@ class Chat {
   Result<std::vector<int32_t>> encode(const Tokenizer& tokenizer, const OrderedJson& context,
                                       const std::optional<std::string>& open_end) const;
 
+  // What the template's markers tell of the model's answers.
+  const OutputFormat& output_format() const { return output_format_; }
+  // Found by rendering such messages.
+  const CallMessageStyle& call_style() const { return call_style_; }
+
  private:
+  CallMessageStyle find_call_style() const;
+
+  OutputFormat output_format_;
+  CallMessageStyle call_style_;
   std::shared_ptr<const ChatTemplate> template_;
   std::map<std::string, std::string> special_tokens_;
 };

@@ -23,8 +23,9 @@ OrderedJson usage_json(const Usage& usage) {
 }
 
 const char* stop_reason(const AnswerEnd& end) {
-  if (end.stop_string) return "stop_sequence";
-  return end.outcome.reason == FinishReason::length ? "max_tokens" : "end_turn";
+  if (end.outcome.reason == FinishReason::length) return "max_tokens";
+  if (end.has_calls) return "tool_use";
+  return end.stop_string ? "stop_sequence" : "end_turn";
 }
 
 OrderedJson stop_sequence(const AnswerEnd& end) {
@@ -46,7 +47,7 @@ class AnthropicFormat final : public AnswerFormat {
   std::string whole(std::span<const Answer> answers, const Usage& usage) override {
     const Answer& answer = answers.front();
     OrderedJson json = message(usage);
-    json["content"] = OrderedJson::array({{{"type", "text"}, {"text", answer.text}}});
+    json["content"] = content(answer);
     json["stop_reason"] = stop_reason(*answer.end);
     json["stop_sequence"] = stop_sequence(*answer.end);
     return to_text(json);
@@ -54,13 +55,23 @@ class AnthropicFormat final : public AnswerFormat {
 
   std::string piece(size_t /*answer*/, const Piece& piece, const Usage& usage) override {
     std::string out = opening(usage);
-    if (piece.text.empty()) return out;
-    return out + event("content_block_delta",
-                       {{"index", 0}, {"delta", {{"type", "text_delta"}, {"text", piece.text}}}});
+    for (const OutputEvent& event : piece.events) {
+      if (event.kind == OutputEvent::Kind::call_end) continue;
+      const OutputEvent::Kind block = event.kind == OutputEvent::Kind::call_arguments
+                                          ? OutputEvent::Kind::call_begin
+                                          : event.kind;
+      if (block_ != block || event.kind == OutputEvent::Kind::call_begin) {
+        out += close_block() + open_block(event);
+      }
+      if (event.kind != OutputEvent::Kind::call_begin) out += delta(event);
+    }
+    return out;
   }
 
   std::string end(size_t /*answer*/, const AnswerEnd& end, const Usage& usage) override {
-    return opening(usage) + event("content_block_stop", {{"index", 0}}) +
+    std::string out = opening(usage);
+    if (next_block_ == 0) out += open_block({});  // clients expect some content
+    return out + close_block() +
            event("message_delta",
                  {{"delta",
                    {{"stop_reason", stop_reason(end)}, {"stop_sequence", stop_sequence(end)}}},
@@ -93,13 +104,66 @@ class AnthropicFormat final : public AnswerFormat {
     Usage before = usage;
     before.completion_tokens = 0;
     before.cached_tokens.reset();
-    const OrderedJson block = {{"type", "text"}, {"text", ""}};
-    return event("message_start", {{"message", message(before)}}) +
-           event("content_block_start", {{"index", 0}, {"content_block", block}});
+    return event("message_start", {{"message", message(before)}});
+  }
+
+  static OrderedJson thinking_block(const std::string& text) {
+    return {{"type", "thinking"}, {"thinking", text}, {"signature", ""}};
+  }
+  static OrderedJson text_block(const std::string& text) {
+    return {{"type", "text"}, {"text", text}};
+  }
+  static OrderedJson call_block(const std::string& id, const std::string& name, OrderedJson input) {
+    return {{"type", "tool_use"}, {"id", id}, {"name", name}, {"input", std::move(input)}};
+  }
+
+  static OrderedJson content(const Answer& answer) {
+    OrderedJson blocks = OrderedJson::array();
+    if (!answer.reasoning.empty()) blocks.push_back(thinking_block(answer.reasoning));
+    const bool has_others = !answer.reasoning.empty() || !answer.calls.empty();
+    if (!answer.text.empty() || !has_others) blocks.push_back(text_block(answer.text));
+    for (const AnsweredCall& call : answer.calls) {
+      // What the answer's end cut off is no object; nothing of it can be shown here.
+      OrderedJson input = OrderedJson::parse(call.arguments, nullptr, false);
+      if (!input.is_object()) input = OrderedJson::object();
+      blocks.push_back(call_block(call.id, call.name, std::move(input)));
+    }
+    return blocks;
+  }
+
+  std::string open_block(const OutputEvent& begin) {
+    OrderedJson block = text_block("");
+    block_ = OutputEvent::Kind::content;
+    if (begin.kind == OutputEvent::Kind::reasoning) {
+      block = thinking_block("");
+      block_ = begin.kind;
+    } else if (begin.kind == OutputEvent::Kind::call_begin) {
+      block = call_block(begin.id, begin.text, OrderedJson::object());
+      block_ = begin.kind;
+    }
+    return event("content_block_start", {{"index", next_block_++}, {"content_block", block}});
+  }
+
+  std::string close_block() {
+    if (!block_) return {};
+    block_.reset();
+    return event("content_block_stop", {{"index", next_block_ - 1}});
+  }
+
+  std::string delta(const OutputEvent& part) const {
+    OrderedJson delta = {{"type", "text_delta"}, {"text", part.text}};
+    if (part.kind == OutputEvent::Kind::reasoning) {
+      delta = {{"type", "thinking_delta"}, {"thinking", part.text}};
+    } else if (part.kind == OutputEvent::Kind::call_arguments) {
+      delta = {{"type", "input_json_delta"}, {"partial_json", part.text}};
+    }
+    return event("content_block_delta", {{"index", next_block_ - 1}, {"delta", std::move(delta)}});
   }
 
   std::string id_, model_;
   bool is_open_ = false;
+  std::optional<OutputEvent::Kind> block_;  // that is open: content, reasoning or call_begin
+  int64_t next_block_ = 0;
 };
 
 }  // namespace

@@ -3,11 +3,12 @@
 
 #include "server/anthropic_format.h"
 #include "server/api_call.h"
+#include "server/chat_request.h"
 #include "server/embeddings.h"
 #include "server/json_text.h"
+#include "server/messages.h"
 #include "server/openai_format.h"
 #include "server/response_format.h"
-#include "server/structured_output.h"
 
 namespace lotse {
 namespace {
@@ -32,6 +33,13 @@ ApiResult<void> check_purpose(const ServedModel& model, Route route) {
                       route == Route::responses || route == Route::messages;
   if (!writes || model.generates) return {};
   return bad_field("model", "\"{}\" makes embeddings and no text; use /v1/embeddings", model.id);
+}
+
+std::optional<Dialect> dialect_of(Route route) {
+  if (route == Route::chat_completions) return Dialect::chat;
+  if (route == Route::responses) return Dialect::responses;
+  if (route == Route::messages) return Dialect::messages;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -64,7 +72,8 @@ ApiResult<void> Api::process(const CallPointer& call) {
   const RequestFields fields = LOTSE_TRY(read_fields(*call, *body));
   if (!LOTSE_TRY(find_model(call, fields))) return {};
   LOTSE_TRY(check_purpose(*call->model, call->endpoint->route));
-  if (const auto form = LOTSE_TRY(read_form(fields)); form && !call->grammar) {
+  const auto form = LOTSE_TRY(wanted_form(fields, dialect_of(call->endpoint->route), *call->model));
+  if (form && !call->grammar) {
     call->grammar = call->model->grammars->find(form->source);
     if (!call->grammar) return compile_form(call, *form);
   }
@@ -172,9 +181,8 @@ ApiResult<void> Api::chat(const CallPointer& call, const RequestFields& fields) 
   } else if (top.value_or(0) > 0) {
     return bad_field("top_logprobs", "only allowed when logprobs is true");
   }
-  auto messages = LOTSE_TRY(read_messages(*fields.find("messages"), "messages"));
-  std::vector<Prompt> prompts = {{LOTSE_TRY(encode_chat(
-      std::move(messages), LOTSE_TRY(read_rendering(fields)), fields, *call->model, "messages"))}};
+  auto prompts = LOTSE_TRY(encode_request(LOTSE_TRY(read_chat(fields, Dialect::chat)), fields,
+                                          Dialect::chat, *call->model, settings));
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
   auto format = chat_format({"chatcmpl-" + random_id(), call->model->id, std::time(nullptr)},
                             job.settings, call->model->tokenizer);
@@ -184,41 +192,19 @@ ApiResult<void> Api::chat(const CallPointer& call, const RequestFields& fields) 
 ApiResult<void> Api::respond_to_input(const CallPointer& call, const RequestFields& fields) {
   GenerationSettings settings = LOTSE_TRY(read_settings(fields, *call->model));
   settings.max_tokens = fields.integer("max_output_tokens");
-  const OrderedJson& input = *fields.find("input");
-  OrderedJson messages = OrderedJson::array();
-  if (const auto instructions = fields.string("instructions")) {
-    messages.push_back({{"role", "system"}, {"content", *instructions}});
-  }
-  if (input.is_string()) {
-    messages.push_back({{"role", "user"}, {"content", input}});
-  } else {
-    for (auto& item : LOTSE_TRY(read_messages(input, "input"))) messages.push_back(item);
-  }
-  std::vector<Prompt> prompts = {
-      {LOTSE_TRY(encode_chat(std::move(messages), {}, fields, *call->model, "input"))}};
+  auto prompts = LOTSE_TRY(encode_request(LOTSE_TRY(read_chat(fields, Dialect::responses)), fields,
+                                          Dialect::responses, *call->model, settings));
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
   auto format = response_format({random_id(), call->model->id, std::time(nullptr)}, job.settings,
-                                fields.string("instructions"));
+                                repeated_fields(fields));
   return start(call, std::move(job), std::move(format));
 }
 
 ApiResult<void> Api::message(const CallPointer& call, const RequestFields& fields) {
   GenerationSettings settings = LOTSE_TRY(read_settings(fields, *call->model));
   settings.max_tokens = fields.integer("max_tokens");
-  OrderedJson messages = OrderedJson::array();
-  if (const OrderedJson* system = fields.find("system")) {
-    messages.push_back(
-        {{"role", "system"}, {"content", LOTSE_TRY(read_text_parts(*system, "system"))}});
-  }
-  for (auto& item : LOTSE_TRY(read_messages(*fields.find("messages"), "messages"))) {
-    messages.push_back(item);
-  }
-  // A last message of the assistant is the beginning of the answer.
-  ChatRendering rendering;
-  rendering.continues_last = messages.back()["role"] == "assistant";
-  rendering.begins_answer = !rendering.continues_last;
-  std::vector<Prompt> prompts = {
-      {LOTSE_TRY(encode_chat(std::move(messages), rendering, fields, *call->model, "messages"))}};
+  auto prompts = LOTSE_TRY(encode_request(LOTSE_TRY(read_chat(fields, Dialect::messages)), fields,
+                                          Dialect::messages, *call->model, settings));
   auto job = LOTSE_TRY(make_job(*call, std::move(prompts), std::move(settings)));
   auto format = anthropic_format("msg_" + random_id(), call->model->id);
   return start(call, std::move(job), std::move(format));
@@ -245,6 +231,7 @@ ApiResult<GenerationJob> Api::make_job(const Call& call, std::vector<Prompt> pro
   GenerationJob job;
   job.prompts = std::move(prompts);
   job.seed = settings.seed.value_or(static_cast<int64_t>(worker_random_()));
+  job.id_seed = worker_random_();
   job.settings = std::move(settings);
   job.settings.grammar = call.grammar;
   job.headers = call.headers;

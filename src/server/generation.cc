@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "server/stop_strings.h"
+#include "server/answer_reader.h"
 
 namespace lotse {
 namespace {
@@ -23,6 +23,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
         done_(std::move(done)),
         answers_(job.prompts.size() * static_cast<size_t>(job.settings.n)) {
     for (const Prompt& prompt : job.prompts) usage_.prompt_tokens += std::ssize(prompt.tokens);
+    if (job.settings.shape.format.reasoning != nullptr) usage_.reasoning_tokens = 0;
   }
 
   const std::shared_ptr<const ServedModel> model;
@@ -95,12 +96,15 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_piece(size_t index, const Piece& piece) {
     if (is_over_) return;
     if (!piece.is_prompt) usage_.completion_tokens += std::ssize(piece.tokens);
+    if (usage_.reasoning_tokens) *usage_.reasoning_tokens += piece.reasoning_tokens;
     if (job.settings.stream) {
       exchange_->write(format_->piece(index, piece, usage_));
       return;
     }
     Answer& answer = answers_[index];
-    if (!piece.is_prompt || job.settings.echo) answer.text += piece.text;
+    if (!piece.is_prompt || job.settings.echo) {
+      for (const OutputEvent& event : piece.events) answer.add(event);
+    }
     auto& tokens = piece.is_prompt ? answer.prompt_tokens : answer.tokens;
     tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
   }
@@ -172,15 +176,15 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::optional<GenerationTimes> times_;
 };
 
-// Hears of one answer on the engine's thread: makes text of tokens and watches for stop strings.
+// Hears of one answer on the engine's thread.
 class AnswerSink final : public RequestSink {
  public:
   AnswerSink(std::shared_ptr<Generation> generation, size_t answer)
       : generation_(std::move(generation)),
         settings_(generation_->job.settings),
         answer_(answer),
-        decoder_(generation_->model->tokenizer, settings_.skip_special),
-        stop_(settings_.stop, settings_.include_stop) {}
+        reader_(settings_, generation_->model->tokenizer,
+                generation_->job.id_seed + (uint64_t{answer} << 32)) {}
 
   void on_prompt(std::vector<GeneratedToken> tokens) override {
     const Prompt& prompt = generation_->prompt_of(answer_);
@@ -193,29 +197,23 @@ class AnswerSink final : public RequestSink {
     note_time();
     echo_prompt();
     if (settings_.max_tokens == 0) return false;
-    Piece piece{{}, {token}};
-    piece.text = shown(decoder_.push(token.token));
-    generation_->deliver(answer_, std::move(piece));
-    return !stop_.found();
+    generation_->deliver(answer_, reader_.push(token));
+    return !reader_.is_over();
   }
 
   void on_end(const RequestOutcome& outcome) override {
     echo_prompt();
-    AnswerEnd end{outcome, stop_.found()};
+    AnswerEnd end{outcome, {}};
     if (settings_.max_tokens == 0 && outcome.reason == FinishReason::stop) {
       end.outcome.reason = FinishReason::length;
       end.outcome.generated_tokens = 0;
     }
-    if (!stop_.found()) {
-      Piece rest;
-      rest.text = stop_.push(decoder_.flush());
-      rest.text += stop_.flush();
-      if (stop_.found()) {
-        end.stop_string = stop_.found();
-        end.outcome.reason = FinishReason::stop;
-      }
-      if (!rest.text.empty()) generation_->deliver(answer_, std::move(rest));
-    }
+    const bool had_stop = reader_.stop_string().has_value();
+    Piece rest = reader_.finish();
+    if (!rest.events.empty()) generation_->deliver(answer_, std::move(rest));
+    if (!had_stop && reader_.stop_string()) end.outcome.reason = FinishReason::stop;
+    end.stop_string = reader_.stop_string();
+    end.has_calls = reader_.has_calls();
     // Whoever has a prompt scored takes the last log-probability for that of a generated token, as
     // lm-evaluation-harness does; there must be one though the answer is empty.
     if (settings_.echo_logprobs && outcome.stop_logprob && settings_.max_tokens != 0) {
@@ -233,16 +231,12 @@ class AnswerSink final : public RequestSink {
   }
 
   Piece prompt_piece(const Prompt& prompt, std::vector<GeneratedToken> tokens) const {
-    return {generation_->job.settings.echo
-                ? generation_->model->tokenizer.decode(prompt.tokens, true)
-                : "",
-            std::move(tokens), true};
-  }
-
-  // Stop strings count from min_tokens on.
-  std::string shown(std::string text) {
-    if (++tokens_ < settings_.min_tokens) return text;
-    return stop_.push(text);
+    Piece piece{{}, std::move(tokens), true};
+    if (settings_.echo) {
+      piece.events.push_back(
+          {OutputEvent::Kind::content, generation_->model->tokenizer.decode(prompt.tokens, true)});
+    }
+    return piece;
   }
 
   void note_time() {
@@ -254,40 +248,12 @@ class AnswerSink final : public RequestSink {
   std::shared_ptr<Generation> generation_;
   const GenerationSettings& settings_;
   size_t answer_;
-  StreamDecoder decoder_;
-  StopStrings stop_;
+  AnswerReader reader_;
   bool has_prompt_ = false;
-  int64_t tokens_ = 0;
   std::optional<std::chrono::steady_clock::time_point> last_token_;
 };
 
 }  // namespace
-
-ApiResult<const char*> finish_reason(const AnswerEnd& end) {
-  switch (end.outcome.reason) {
-    case FinishReason::stop:
-      return "stop";
-    case FinishReason::length:
-      return "length";
-    case FinishReason::cancelled:
-      return std::unexpected(ApiError{503, "the request was cancelled", {}, "cancelled", 1});
-    case FinishReason::deadline:
-      return std::unexpected(
-          ApiError{408, "the answer took longer than the server allows", {}, "deadline_exceeded"});
-    case FinishReason::dead_end:
-      return std::unexpected(ApiError{
-          400,
-          "no token is left that the request allows, and the answer so far is no complete one: "
-          "allowed_token_ids or logit_bias contradict the structured output, or the model's "
-          "vocabulary cannot spell it",
-          {},
-          "dead_end"});
-    case FinishReason::error:
-      break;
-  }
-  const std::string message = end.outcome.error ? end.outcome.error->message : "unknown";
-  return std::unexpected(ApiError{500, "the device failed: " + message, {}, "device_error"});
-}
 
 ApiResult<void> generate(const std::shared_ptr<const ServedModel>& model, GenerationJob job,
                          std::unique_ptr<AnswerFormat> format, std::shared_ptr<Exchange> exchange,
@@ -297,8 +263,9 @@ ApiResult<void> generate(const std::shared_ptr<const ServedModel>& model, Genera
   const GenerationJob& kept = generation->job;
   std::vector<RequestId> ids;
   for (size_t answer = 0; answer < generation->answers(); ++answer) {
-    auto request = make_request(kept.settings, generation->prompt_of(answer).tokens, kept.seed,
-                                static_cast<int64_t>(answer) % kept.settings.n);
+    auto request =
+        make_request(kept.settings, model->tokenizer, generation->prompt_of(answer).tokens,
+                     kept.seed, static_cast<int64_t>(answer) % kept.settings.n);
     request.deadline = kept.deadline;
     auto id =
         model->engine.submit(std::move(request), std::make_shared<AnswerSink>(generation, answer));

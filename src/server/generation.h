@@ -35,7 +35,8 @@ struct GenerationSummary {
 struct GenerationJob {
   std::vector<Prompt> prompts;
   GenerationSettings settings;
-  int64_t seed = 0;  // settings.seed, or one drawn for this request
+  int64_t seed = 0;      // settings.seed, or one drawn for this request
+  uint64_t id_seed = 0;  // of the ids of calls
   std::optional<std::chrono::steady_clock::time_point> deadline;
   HttpHeaders headers;  // of the answer
 };

@@ -18,6 +18,9 @@ OrderedJson usage_json(const Usage& usage) {
   if (usage.cached_tokens) {
     json["prompt_tokens_details"] = {{"cached_tokens", *usage.cached_tokens}};
   }
+  if (usage.reasoning_tokens) {
+    json["completion_tokens_details"] = {{"reasoning_tokens", *usage.reasoning_tokens}};
+  }
   return json;
 }
 
@@ -126,9 +129,10 @@ class CompletionFormat final : public OpenAiFormat {
   }
 
   std::string piece(size_t answer, const Piece& piece, const Usage& usage) override {
-    if (piece.text.empty() && (!settings_.top_logprobs || piece.tokens.empty())) return {};
+    std::string text = piece.text();
+    if (text.empty() && (!settings_.top_logprobs || piece.tokens.empty())) return {};
     return chunk({{"index", answer},
-                  {"text", piece.text},
+                  {"text", std::move(text)},
                   {"logprobs", logprobs(answer, piece.tokens)},
                   {"finish_reason", nullptr}},
                  usage);
@@ -158,7 +162,7 @@ class ChatFormat final : public OpenAiFormat {
     OrderedJson choices = OrderedJson::array();
     for (size_t i = 0; i < answers.size(); ++i) {
       OrderedJson choice = {{"index", i},
-                            {"message", {{"role", "assistant"}, {"content", answers[i].text}}},
+                            {"message", message(answers[i])},
                             {"logprobs", logprobs(answers[i].tokens)}};
       add_end(choice, *answers[i].end);
       choices.push_back(std::move(choice));
@@ -172,8 +176,16 @@ class ChatFormat final : public OpenAiFormat {
 
   std::string piece(size_t answer, const Piece& piece, const Usage& usage) override {
     std::string out = opening(answer, usage);
-    if (piece.text.empty() && (!settings_.top_logprobs || piece.tokens.empty())) return out;
-    return out + delta(answer, {{"content", piece.text}}, logprobs(piece.tokens), usage);
+    // The log-probabilities are the first delta's.
+    OrderedJson tokens = logprobs(piece.tokens);
+    const auto add = [&](OrderedJson part) {
+      out += delta(answer, std::move(part), std::exchange(tokens, nullptr), usage);
+    };
+    for (const OutputEvent& event : piece.events) {
+      if (event.kind != OutputEvent::Kind::call_end) add(event_delta(event));
+    }
+    if (!tokens.is_null() && !piece.tokens.empty()) add({{"content", ""}});
+    return out;
   }
 
  private:
@@ -187,6 +199,44 @@ class ChatFormat final : public OpenAiFormat {
     if (opened_[answer]) return {};
     opened_[answer] = true;
     return delta(answer, {{"role", "assistant"}, {"content", ""}}, nullptr, usage);
+  }
+
+  static OrderedJson call_json(const AnsweredCall& call) {
+    return {{"id", call.id},
+            {"type", "function"},
+            {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+  }
+
+  static OrderedJson message(const Answer& answer) {
+    OrderedJson json = {{"role", "assistant"}, {"content", answer.text}};
+    if (answer.text.empty() && !answer.calls.empty()) json["content"] = nullptr;
+    if (!answer.reasoning.empty()) json.update(reasoning_json(answer.reasoning));
+    if (answer.calls.empty()) return json;
+    json["tool_calls"] = OrderedJson::array();
+    for (const AnsweredCall& call : answer.calls) json["tool_calls"].push_back(call_json(call));
+    return json;
+  }
+
+  // Under vLLM's name, and under the one that DeepSeek gave it.
+  static OrderedJson reasoning_json(const std::string& text) {
+    return {{"reasoning", text}, {"reasoning_content", text}};
+  }
+
+  static OrderedJson event_delta(const OutputEvent& event) {
+    OrderedJson call = {{"index", event.call}};
+    switch (event.kind) {
+      case OutputEvent::Kind::reasoning:
+        return reasoning_json(event.text);
+      case OutputEvent::Kind::call_begin:
+        call.update(call_json({event.id, event.text, ""}));
+        break;
+      case OutputEvent::Kind::call_arguments:
+        call["function"] = {{"arguments", event.text}};
+        break;
+      default:
+        return {{"content", event.text}};
+    }
+    return {{"tool_calls", OrderedJson::array({std::move(call)})}};
   }
 
   std::string delta(size_t answer, OrderedJson delta, OrderedJson logprobs, const Usage& usage) {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "server/json_text.h"
+
 namespace lotse {
 namespace {
-
-constexpr const char* kRoles[] = {"system", "developer", "user", "assistant", "tool"};
 
 std::unexpected<ApiError> too_long(std::string message, const char* param) {
   return std::unexpected(ApiError{400, std::move(message), param, "context_length_exceeded"});
@@ -39,45 +39,18 @@ ApiResult<std::vector<int32_t>> read_tokens(const OrderedJson& list, const Serve
   return tokens;
 }
 
-ApiResult<std::string> part_text(const OrderedJson& part, const std::string& where) {
-  const bool typed = part.is_object() && part.contains("type") && part["type"].is_string();
-  if (!typed) return bad_field(where, "expected objects with a type");
-  const std::string type = part["type"];
-  if (type != "text" && type != "input_text" && type != "output_text") {
-    return bad_field(where, "parts of type \"{}\" are not supported; only text is",
-                     type.substr(0, 40));
+// Writes a message that calls tools as the template takes it.
+void apply_style(OrderedJson& message, const CallMessageStyle& style) {
+  const auto calls = message.find("tool_calls");
+  if (calls == message.end()) return;
+  if (style.arguments_are_text) {
+    for (OrderedJson& call : *calls) {
+      OrderedJson& arguments = call["function"]["arguments"];
+      if (!arguments.is_string()) arguments = to_text(arguments);
+    }
   }
-  if (!part.contains("text") || !part["text"].is_string()) {
-    return bad_field(where, "a part of type \"{}\" needs a text", type);
-  }
-  return part["text"].get<std::string>();
-}
-
-ApiResult<OrderedJson> read_message(const OrderedJson& message, const std::string& where) {
-  if (!message.is_object()) return bad_field(where, "expected an object with role and content");
-  if (message.contains("type") && message["type"] != "message") {
-    return bad_field(where + ".type", "only messages are supported");
-  }
-  const auto role = message.find("role");
-  const bool known = role != message.end() && role->is_string() &&
-                     std::ranges::find(kRoles, role->get<std::string>()) != std::end(kRoles);
-  if (!known) {
-    return bad_field(where + ".role", "expected system, developer, user, assistant or tool");
-  }
-  OrderedJson result;
-  // What newer clients call "developer" is "system" to the templates.
-  result["role"] = *role == "developer" ? OrderedJson("system") : *role;
-  const auto content = message.find("content");
-  const bool has_content = content != message.end() && !content->is_null();
-  result["content"] =
-      has_content ? LOTSE_TRY(read_text_parts(*content, where + ".content")) : std::string();
-  for (const char* key : {"name", "tool_call_id", "reasoning_content"}) {
-    if (message.contains(key) && message[key].is_string()) result[key] = message[key];
-  }
-  if (message.contains("tool_calls") && !message["tool_calls"].is_null()) {
-    return bad_field(where + ".tool_calls", "tool calls are not supported yet");
-  }
-  return result;
+  OrderedJson& content = message["content"];
+  if (style.content_is_null && content == "") content = nullptr;
 }
 
 }  // namespace
@@ -122,26 +95,6 @@ ApiResult<std::vector<Prompt>> read_prompts(const RequestFields& fields, const S
   return prompts;
 }
 
-ApiResult<std::string> read_text_parts(const OrderedJson& content, const std::string& where) {
-  if (content.is_string()) return content.get<std::string>();
-  if (!content.is_array()) return bad_field(where, "expected a string or an array of text parts");
-  std::string text;
-  for (const OrderedJson& part : content) {
-    if (&part != &content.front()) text += '\n';
-    text += LOTSE_TRY(part_text(part, where));
-  }
-  return text;
-}
-
-ApiResult<OrderedJson> read_messages(const OrderedJson& messages, const std::string& field) {
-  if (messages.empty()) return bad_field(field, "expected at least one message");
-  OrderedJson result = OrderedJson::array();
-  for (size_t i = 0; i < messages.size(); ++i) {
-    result.push_back(LOTSE_TRY(read_message(messages[i], fmt::format("{}[{}]", field, i))));
-  }
-  return result;
-}
-
 ApiResult<ChatRendering> read_rendering(const RequestFields& fields) {
   ChatRendering rendering;
   rendering.continues_last = fields.boolean("continue_final_message").value_or(false);
@@ -169,8 +122,10 @@ ApiResult<std::vector<int32_t>> encode_chat(OrderedJson messages, const ChatRend
   LOTSE_TRY(check_length(bytes, &fields, model, param));
   OrderedJson context = rendering.variables;
   context["add_generation_prompt"] = rendering.begins_answer;
+  if (!rendering.tools.empty()) context["tools"] = rendering.tools;
   std::optional<std::string> open_end;
   if (rendering.continues_last) open_end = messages.back()["content"].get<std::string>();
+  for (OrderedJson& message : messages) apply_style(message, model.chat->call_style());
   context["messages"] = std::move(messages);
   auto tokens = model.chat->encode(model.tokenizer, context, open_end);
   if (!tokens) {

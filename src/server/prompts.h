@@ -26,21 +26,15 @@ ApiResult<std::vector<Prompt>> read_prompts(const RequestFields& fields, const S
 ApiResult<std::vector<int32_t>> encode_text(const std::string& text, bool add_special,
                                             const ServedModel& model);
 
-// `messages`, or whatever the field is called, as templates expect them: contents are texts. Errors
-// name the message and its field.
-ApiResult<OrderedJson> read_messages(const OrderedJson& messages, const std::string& field);
-
-// A text, or an array of text parts, which line ends join.
-ApiResult<std::string> read_text_parts(const OrderedJson& content, const std::string& where);
-
 struct ChatRendering {
   bool begins_answer = true;    // add_generation_prompt
   bool continues_last = false;  // continue_final_message
-  OrderedJson variables;        // chat_template_kwargs, or null
+  OrderedJson variables = {};   // chat_template_kwargs, or null
+  OrderedJson tools = {};       // in OpenAI's form, or null
 };
 ApiResult<ChatRendering> read_rendering(const RequestFields& fields);
 
-// Messages through the model's chat template, as a prompt that fits.
+// Messages (see messages.h) through the model's chat template, as a prompt that fits.
 ApiResult<std::vector<int32_t>> encode_chat(OrderedJson messages, const ChatRendering& rendering,
                                             const RequestFields& fields, const ServedModel& model,
                                             const char* param);

@@ -2,17 +2,17 @@
 #pragma once
 
 #include <memory>
-#include <optional>
-#include <string>
+#include <nlohmann/json.hpp>
 
 #include "server/answer.h"
 #include "server/openai_format.h"
 
 namespace lotse {
 
-// The identity's id comes without a prefix: response and message each get one.
+// The identity's id comes without a prefix: the response and each item of its output get one.
+// `request` has the fields of the response that repeat the request's: instructions, tools, …
 std::unique_ptr<AnswerFormat> response_format(AnswerIdentity identity,
                                               const GenerationSettings& settings,
-                                              std::optional<std::string> instructions);
+                                              OrderedJson request);
 
 }  // namespace lotse

@@ -21,7 +21,8 @@ ServedModel served_model(std::string id, ServingEngine& serving) {
           std::make_shared<GrammarCache>(tokenizer),
           nullptr,
           engine.generates(),
-          {engine.config().hidden, engine.embedding_tokens(), engine.embedding()}};
+          {engine.config().hidden, engine.embedding_tokens(), engine.embedding()},
+          engine.chat() ? engine.chat()->output_format() : OutputFormat()};
 }
 
 int64_t longest_token(const Tokenizer& tokenizer) {

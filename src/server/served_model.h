@@ -37,6 +37,7 @@ struct ServedModel {
   std::shared_ptr<ServerMetrics> metrics = {};
   bool generates = true;  // else it makes embeddings only
   ServedEmbedding embedding = {};
+  OutputFormat output_format = {};
   int32_t adapter = 0;  // of the engine's, 0: none
 };
 

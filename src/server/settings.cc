@@ -79,6 +79,19 @@ ApiResult<std::vector<std::string>> read_stop(const RequestFields& fields, const
   return stop;
 }
 
+std::unique_ptr<TokenConstraint> make_constraint(const GenerationSettings& settings,
+                                                 const Tokenizer& tokenizer) {
+  const AnswerFrame& frame = settings.frame;
+  std::unique_ptr<TokenConstraint> constraint;
+  if (settings.grammar) {
+    constraint = std::make_unique<GrammarConstraint>(settings.grammar->masks);
+    if (frame.reasoning_close.empty() && frame.beginning.empty()) return constraint;
+  } else if (frame.beginning.empty()) {
+    return nullptr;
+  }
+  return std::make_unique<FramedConstraint>(tokenizer, frame, std::move(constraint));
+}
+
 }  // namespace
 
 ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const ServedModel& model) {
@@ -117,8 +130,8 @@ ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const S
   return settings;
 }
 
-GenerationRequest make_request(const GenerationSettings& settings, std::vector<int32_t> prompt,
-                               int64_t seed, int64_t answer) {
+GenerationRequest make_request(const GenerationSettings& settings, const Tokenizer& tokenizer,
+                               std::vector<int32_t> prompt, int64_t seed, int64_t answer) {
   GenerationRequest request;
   request.prompt = std::move(prompt);
   request.sampling = settings.sampling;
@@ -130,9 +143,7 @@ GenerationRequest make_request(const GenerationSettings& settings, std::vector<i
   request.stop_tokens = settings.stop_tokens;
   request.logit_bias = settings.logit_bias;
   request.allowed_tokens = settings.allowed_tokens;
-  if (settings.grammar) {
-    request.constraint = std::make_unique<GrammarConstraint>(settings.grammar->masks);
-  }
+  request.constraint = make_constraint(settings, tokenizer);
   request.top_logprobs = settings.top_logprobs;
   request.prompt_logprobs = settings.prompt_logprobs;
   request.priority = settings.priority;

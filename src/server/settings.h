@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/framed_constraint.h"
+#include "engine/output/output_parser.h"
 #include "engine/request.h"
 #include "server/fields.h"
 #include "server/served_model.h"
@@ -14,6 +16,14 @@
 namespace lotse {
 
 struct CompiledGrammar;
+
+// How the text of an answer is taken apart. As it is here: everything is content.
+struct AnswerShape {
+  OutputFormat format = {};
+  OutputOptions options = {};
+  bool parallel_calls = true;   // otherwise the answer ends with its first call
+  bool shows_reasoning = true;  // otherwise it is dropped
+};
 
 struct GenerationSettings {
   SamplingParams sampling;
@@ -29,6 +39,7 @@ struct GenerationSettings {
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<int32_t> allowed_tokens;
   std::shared_ptr<const CompiledGrammar> grammar;  // that every answer keeps to; may be null
+  AnswerFrame frame;                               // before what keeps to the grammar
   std::optional<int32_t> top_logprobs;
   std::optional<int32_t> prompt_logprobs;
   int32_t priority = 0;
@@ -39,13 +50,14 @@ struct GenerationSettings {
   bool stream = false;
   bool include_usage = false;     // of a stream, in its last chunk
   bool continuous_usage = false;  // of a stream, in every chunk
+  AnswerShape shape;
 };
 
 // Everything but the fields of a single endpoint: max_tokens, logprobs and the like.
 ApiResult<GenerationSettings> read_settings(const RequestFields& fields, const ServedModel& model);
 
 // The request for one of the answers. `seed` is the request's own, or one drawn for it.
-GenerationRequest make_request(const GenerationSettings& settings, std::vector<int32_t> prompt,
-                               int64_t seed, int64_t answer);
+GenerationRequest make_request(const GenerationSettings& settings, const Tokenizer& tokenizer,
+                               std::vector<int32_t> prompt, int64_t seed, int64_t answer);
 
 }  // namespace lotse

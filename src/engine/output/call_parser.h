@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/output/call_frame.h"
 #include "engine/output/json_cursor.h"
 #include "engine/output/output_parser.h"
 
@@ -54,6 +55,14 @@ struct CallFormat {
     std::string_view marker;
     std::unique_ptr<CallBody> (*make_body)(const Tools& tools);
   };
+  // What a call that is forced is written as: `before`, then where they are outside of the rest the
+  // name and `after`, then the rest.
+  struct Forced {
+    CallRest rest = CallRest::object;
+    std::string_view before;
+    std::string_view after = {};
+    std::string_view arguments_key = "arguments";
+  };
   std::string_view name;
   std::vector<Opening> openings;  // none of their markers begins another
   // May follow a call, and are then no content.
@@ -62,6 +71,7 @@ struct CallFormat {
   // A body that begins where an answer does, or after another call: its first byte decides.
   std::unique_ptr<CallBody> (*make_bare_body)(const Tools& tools) = nullptr;
   char bare_begin = 0;
+  Forced forced = {};
 };
 
 class CallParser final : public OutputParser {

@@ -21,56 +21,80 @@ const std::vector<DetectedCallFormat>& known_call_formats() {
       {{.name = "deepseek-v3.2",
         .openings = {{"<｜DSML｜function_calls>", dsml_calls},
                      {"<｜DSML｜invoke name=\"", dsml_call}},
-        .closings = {"</｜DSML｜function_calls>"}},
+        .closings = {"</｜DSML｜function_calls>"},
+        .other_markers = {"｜DSML｜"},
+        .forced = {CallRest::free, "<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"", "\">\n"}},
        {"｜DSML｜"}},
       {{.name = "deepseek",
         .openings = {{"<｜tool▁calls▁begin｜>", deepseek_section},
                      {"<｜tool▁call▁begin｜>", deepseek_call}},
         .closings = {"```", "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>"},
-        .other_markers = {"<｜tool▁sep｜>"}},
+        .other_markers = {"<｜tool▁sep｜>"},
+        .forced = {CallRest::arguments, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>",
+                   "<｜tool▁sep｜>"}},
        {"<｜tool▁calls▁begin｜>"}},
       {{.name = "kimi-k2",
         .openings = {{"<|tool_calls_section_begin|>", kimi_section},
                      {"<|tool_call_begin|>", kimi_call}},
         .closings = {"<|tool_call_end|>", "<|tool_calls_section_end|>"},
-        .other_markers = {"<|tool_call_argument_begin|>"}},
+        .other_markers = {"<|tool_call_argument_begin|>"},
+        .forced = {CallRest::arguments, "<|tool_calls_section_begin|><|tool_call_begin|>functions.",
+                   ":0<|tool_call_argument_begin|>"}},
        {"<|tool_calls_section_begin|>"}},
       {{.name = "minimax-m2",
         .openings = {{"<minimax:tool_call>", minimax_calls}, {"<invoke name=\"", minimax_call}},
-        .closings = {"</minimax:tool_call>"}},
+        .closings = {"</minimax:tool_call>"},
+        .forced = {CallRest::free, "<minimax:tool_call>\n<invoke name=\"", "\">\n"}},
        {"<minimax:tool_call>"}},
       {{.name = "seed-oss",
         .openings = {{"<seed:tool_call>", qwen_calls}, {"<function=", qwen_call}},
-        .closings = {"</seed:tool_call>"}},
+        .closings = {"</seed:tool_call>"},
+        .forced = {CallRest::free, "<seed:tool_call>\n<function=", ">\n"}},
        {"<seed:tool_call>"}},
       {{.name = "glm-4.5",
         .openings = {{"<tool_call>", glm_call}},
-        .other_markers = {"</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>",
-                          "</arg_value>"}},
+        .other_markers = {"</tool_call>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"},
+        .forced = {CallRest::free, "<tool_call>", "\n"}},
        {"<arg_key>", "<tool_call>"}},
       {{.name = "qwen3-coder",
         .openings = {{"<tool_call>", qwen_calls}, {"<function=", qwen_call}},
-        .closings = {"</tool_call>"}},
+        .closings = {"</tool_call>"},
+        .forced = {CallRest::free, "<tool_call>\n<function=", ">\n"}},
        {"<function=", "<tool_call>"}},
       {{.name = "functionary",
         .openings = {{"<function=", functionary_call}},
-        .closings = {"</function>"}},
+        .closings = {"</function>"},
+        .forced = {CallRest::arguments, "<function=", ">"}},
        {"<function="}},
-      {{.name = "hermes", .openings = {{"<tool_call>", json_calls}}, .closings = {"</tool_call>"}},
+      {{.name = "hermes",
+        .openings = {{"<tool_call>", json_calls}},
+        .closings = {"</tool_call>"},
+        .forced = {CallRest::object, "<tool_call>\n"}},
        {"<tool_call>"}},
-      {{.name = "nemotron", .openings = {{"<TOOLCALL>", json_calls}}, .closings = {"</TOOLCALL>"}},
+      {{.name = "nemotron",
+        .openings = {{"<TOOLCALL>", json_calls}},
+        .closings = {"</TOOLCALL>"},
+        .forced = {CallRest::list, "<TOOLCALL>"}},
        {"<TOOLCALL>"}},
-      {{.name = "granite", .openings = {{"<|tool_call|>", json_calls}}}, {"<|tool_call|>"}},
+      {{.name = "granite",
+        .openings = {{"<|tool_call|>", json_calls}},
+        .forced = {CallRest::list, "<|tool_call|>"}},
+       {"<|tool_call|>"}},
       {{.name = "mistral",
         .openings = {{"[TOOL_CALLS]", mistral_calls}},
-        .other_markers = {"[CALL_ID]", "[ARGS]"}},
+        .other_markers = {"[CALL_ID]", "[ARGS]"},
+        .forced = {CallRest::list, "[TOOL_CALLS]"}},
        {"[TOOL_CALLS]"}},
-      {{.name = "firefunction", .openings = {{"functools", json_calls}}}, {"functools["}},
+      {{.name = "firefunction",
+        .openings = {{"functools", json_calls}},
+        .forced = {CallRest::list, " functools"}},
+       {"functools["}},
       {{.name = "llama3",
         .openings = {{"<|python_tag|>", json_calls}},
         .closings = {";"},
         .make_bare_body = json_calls_of_tools,
-        .bare_begin = '{'},
+        .bare_begin = '{',
+        .forced = {CallRest::object, "", "", "parameters"}},
        {"<|start_header_id|>", "\"parameters\""}},
   };
   return formats;
@@ -140,10 +164,25 @@ std::vector<std::string_view> markers(const OutputFormat& format) {
   return result;
 }
 
+std::string_view reasoning_close(const OutputFormat& format) { return format.reasoning->close; }
+
 bool opens_reasoning(const OutputFormat& format, std::string_view prompt_end) {
   if (format.reasoning == nullptr) return false;
   const size_t last = prompt_end.find_last_not_of(" \t\r\n");
   return prompt_end.substr(0, last + 1).ends_with(format.reasoning->open);
+}
+
+CallFrame call_frame(const CallFormat& format, const std::optional<std::string>& tool) {
+  const CallFormat::Forced& forced = format.forced;
+  CallFrame frame{std::string(forced.before), forced.rest, forced.arguments_key};
+  const bool has_name_outside = forced.rest == CallRest::arguments || forced.rest == CallRest::free;
+  if (!has_name_outside) return frame;
+  if (tool) {
+    frame.beginning.append(*tool).append(forced.after);
+  } else {
+    frame.rest = CallRest::free;
+  }
+  return frame;
 }
 
 std::unique_ptr<OutputParser> make_output_parser(const OutputFormat& format,

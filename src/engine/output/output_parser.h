@@ -14,9 +14,9 @@ namespace lotse {
 struct OutputEvent {
   enum class Kind : uint8_t { reasoning, content, call_begin, call_arguments, call_end };
   Kind kind = Kind::content;
-  std::string text;  // of reasoning, content, or arguments (JSON); the name of a call that begins
-  std::string id;    // of a call that begins, where the model gave it one
-  int32_t call = 0;  // its number, from 0; one call ends before the next begins
+  std::string text = {};  // of reasoning, content, or arguments (JSON); a call's name as it begins
+  std::string id = {};    // of a call that begins, where the model gave it one
+  int32_t call = 0;       // its number, from 0; one call ends before the next begins
   bool operator==(const OutputEvent&) const = default;
 };
 
@@ -63,6 +63,8 @@ std::vector<std::string_view> call_format_names();
 std::string_view name(const CallFormat& format);
 // Texts that are part of a format: where one is a special token, a parser must see it.
 std::vector<std::string_view> markers(const OutputFormat& format);
+// The marker that ends reasoning, of a format that has any.
+std::string_view reasoning_close(const OutputFormat& format);
 // Whether a prompt that ends so leaves reasoning open, for the answer to begin within it.
 bool opens_reasoning(const OutputFormat& format, std::string_view prompt_end);
 
