@@ -23,7 +23,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
         done_(std::move(done)),
         answers_(job.prompts.size() * static_cast<size_t>(job.settings.n)) {
     for (const Prompt& prompt : job.prompts) usage_.prompt_tokens += std::ssize(prompt.tokens);
-    if (job.settings.shape.format.reasoning != nullptr) usage_.reasoning_tokens = 0;
+    if (reasons(job.settings.shape.format)) usage_.reasoning_tokens = 0;
   }
 
   const std::shared_ptr<const ServedModel> model;

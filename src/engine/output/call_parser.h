@@ -24,6 +24,7 @@ class CallWriter {
   void arguments(std::string_view json);
   void end();
   void content(std::string_view text) { add_text(events_, OutputEvent::Kind::content, text); }
+  void reasoning(std::string_view text) { add_text(events_, OutputEvent::Kind::reasoning, text); }
 
   bool is_open() const { return is_open_; }
   int32_t count() const { return count_; }    // of calls begun
@@ -72,6 +73,8 @@ struct CallFormat {
   std::unique_ptr<CallBody> (*make_bare_body)(const Tools& tools) = nullptr;
   char bare_begin = 0;
   Forced forced = {};
+  // Of a format that is a whole, with reasoning and content; it has no openings.
+  std::unique_ptr<OutputParser> (*make_parser)(const OutputOptions& options) = nullptr;
 };
 
 class CallParser final : public OutputParser {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/output/harmony_parser.h"
 #include "engine/output/json_calls.h"
 #include "engine/output/named_calls.h"
 #include "engine/output/reasoning_parser.h"
@@ -18,6 +19,14 @@ struct DetectedCallFormat {
 // The first that a template shows counts.
 const std::vector<DetectedCallFormat>& known_call_formats() {
   static const std::vector<DetectedCallFormat> formats = {
+      {{.name = "harmony",
+        .openings = {},
+        .other_markers = {"<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|call|>",
+                          "<|return|>", "<|constrain|>"},
+        .forced = {CallRest::arguments, "<|channel|>commentary to=functions.",
+                   " <|constrain|>json<|message|>"},
+        .make_parser = harmony_parser},
+       {"<|channel|>"}},
       {{.name = "deepseek-v3.2",
         .openings = {{"<｜DSML｜function_calls>", dsml_calls},
                      {"<｜DSML｜invoke name=\"", dsml_call}},
@@ -166,6 +175,11 @@ std::vector<std::string_view> markers(const OutputFormat& format) {
 
 std::string_view reasoning_close(const OutputFormat& format) { return format.reasoning->close; }
 
+bool reasons(const OutputFormat& format) {
+  return format.reasoning != nullptr ||
+         (format.calls != nullptr && format.calls->make_parser != nullptr);
+}
+
 bool opens_reasoning(const OutputFormat& format, std::string_view prompt_end) {
   if (format.reasoning == nullptr) return false;
   const size_t last = prompt_end.find_last_not_of(" \t\r\n");
@@ -187,6 +201,9 @@ CallFrame call_frame(const CallFormat& format, const std::optional<std::string>&
 
 std::unique_ptr<OutputParser> make_output_parser(const OutputFormat& format,
                                                  OutputOptions options) {
+  if (format.calls != nullptr && format.calls->make_parser != nullptr) {
+    return format.calls->make_parser(options);
+  }
   std::unique_ptr<OutputParser> parser;
   if (format.calls != nullptr && !options.tools.empty()) {
     parser = std::make_unique<CallParser>(*format.calls, std::move(options.tools));

@@ -63,6 +63,8 @@ std::vector<std::string_view> call_format_names();
 std::string_view name(const CallFormat& format);
 // Texts that are part of a format: where one is a special token, a parser must see it.
 std::vector<std::string_view> markers(const OutputFormat& format);
+// Whether answers may have reasoning.
+bool reasons(const OutputFormat& format);
 // The marker that ends reasoning, of a format that has any.
 std::string_view reasoning_close(const OutputFormat& format);
 // Whether a prompt that ends so leaves reasoning open, for the answer to begin within it.

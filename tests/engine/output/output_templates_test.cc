@@ -49,6 +49,7 @@ constexpr Expected kTemplates[] = {
     {"meta-llama-Llama-3.2-3B-Instruct.jinja", "llama3", false, 1},
     {"meta-llama-Llama-3.3-70B-Instruct.jinja", "llama3", false, 1},
     {"mistralai-Mistral-Nemo-Instruct-2407.jinja", "mistral"},
+    {"openai-gpt-oss-120b.jinja", "harmony", false, 1},
     {"google-gemma-2-2b-it.jinja", nullptr},
     {"microsoft-Phi-3.5-mini-instruct.jinja", nullptr},
 };
