@@ -41,7 +41,7 @@ class ToolsTest : public testing::Test {
   }
 
   void start() {
-    models.emplace(std::vector{ModelSource{"nano", true, [this] { return loaded(); }}},
+    models.emplace(std::vector{ModelSource{"nano", {}, true, [this] { return loaded(); }}},
                    ModelRegistryOptions());
     api.emplace(ApiOptions(), *models);
     models->start({});
@@ -62,7 +62,7 @@ class ToolsTest : public testing::Test {
     model.output_format = chat->output_format();
     if (call_format != nullptr) model.output_format.calls = call_format;
     model.grammars = std::make_shared<GrammarCache>(*tokenizer);
-    return {nullptr, std::move(model)};
+    return {nullptr, {std::move(model)}};
   }
 
   void answer(const std::string& text) {
