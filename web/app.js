@@ -13,6 +13,7 @@ let served = [];
 function showModelFacts() {
   const model = served.find(({id}) => id === byId("model").value);
   const facts = [];
+  if (served.length === 0) facts.push("loading…");
   if (model && !model.loaded) facts.push(model.pinned ? "loading…" : "loaded when asked");
   if (model?.device) facts.push(model.device);
   if (model?.max_model_len) facts.push(`${model.max_model_len.toLocaleString("en")} tokens`);
@@ -27,7 +28,7 @@ async function loadModels() {
       select.replaceChildren(...served.map(({id}) => element("option", {value: id}, id)));
     }
     showModelFacts();
-    if (served.every(({loaded}) => loaded)) return;
+    if (served.length > 0 && served.every(({loaded}) => loaded)) return;
   } catch (error) {
     byId("model-facts").textContent = error.message;
     if (error.status === 401) return askForKey();

@@ -90,7 +90,12 @@ Result<std::unique_ptr<Engine>> Engine::open(const fs::path& path, const EngineO
   const auto start = Clock::now();
   if (options.ranks > 1) engine->team_ = LOTSE_TRY(Team::start(path, options));
   Team* team = engine->team_.get();
-  LOTSE_TRY(engine->load(path, options, team == nullptr ? nullptr : &team->group()));
+  const auto loaded = engine->load(path, options, team == nullptr ? nullptr : &team->group());
+  if (!loaded) {
+    // A rank that could not load its share has ended, and said why.
+    const bool is_others = team != nullptr && team->has_lost_a_rank();
+    return std::unexpected(is_others ? team->explain(loaded.error()) : loaded.error());
+  }
   if (team != nullptr) {
     LOTSE_TRY(team->wait_until_ready());
     engine->executable_ = team->lead(std::move(engine->executable_));

@@ -221,6 +221,8 @@ std::unique_ptr<Executable> Team::lead(std::unique_ptr<Executable> own) {
   return std::make_unique<TeamExecutable>(*this, std::move(own));
 }
 
+bool Team::has_lost_a_rank() const { return std::ranges::any_of(channels_, &Channel::is_closed); }
+
 Error Team::explain(Error error) {
   for (size_t i = 0; i < channels_.size(); ++i) {
     while (!channels_[i].told() && channels_[i].receive(kLastWords)) {

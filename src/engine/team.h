@@ -37,11 +37,14 @@ class Team {
   // the team; it names the rank that caused it.
   std::unique_ptr<Executable> lead(std::unique_ptr<Executable> own);
 
+  // Whether a rank's end was noticed.
+  bool has_lost_a_rank() const;
+  // Why rank 0 failed with `error`: what another rank said last or how it ended, else `error`.
+  Error explain(Error error);
+
  private:
   friend class TeamExecutable;
   Team() = default;
-  // Why rank 0 failed with `error`: what another rank said last or how it ended, else `error`.
-  Error explain(Error error);
   // Ends all other ranks at once.
   void dismiss();
   Result<void> start_rank(int32_t rank, const std::string& order);

@@ -9,7 +9,8 @@ drain        SIGTERM under load, again and again: exit code 0, every accepted re
 queue        a full queue: refusals are quick, what was accepted is answered
 slow         connections that send a byte now and then: the p99 of others stays
 
-Small sizes are for the tests of every day, --whole for the figures of docs/robustness.md.
+Small sizes are for the tests of every day, which judge no times; --whole for the figures of
+docs/robustness.md.
 """
 
 import argparse
@@ -31,9 +32,9 @@ SIZES = {
     # scenario: (small, whole)
     "disconnects": ({"requests": 300, "users": 64}, {"requests": 20_000, "users": 128}),
     "drain": ({"rounds": 3}, {"rounds": 50}),
-    "queue": ({"refused": 40, "tokens": 300}, {"refused": 2000, "tokens": 1500}),
+    "queue": ({"refused": 40, "tokens": 1500, "most": None}, {"refused": 2000, "tokens": 1900, "most": 50}),
     "slow": (
-        {"connections": 200, "rounds": 1, "requests": 40, "most": 5},
+        {"connections": 200, "rounds": 1, "requests": 40, "most": None},
         {"connections": 1000, "rounds": 9, "requests": 300, "most": 1.1},
     ),
 }
@@ -254,34 +255,35 @@ async def drain(lotse, model, rounds):
 # ---- queue
 
 
-async def queue(lotse, model, refused, tokens):
+async def queue(lotse, model, refused, tokens, most):
     with Server(lotse, model, "--max-sequences", 2, "--max-queued", 8, "--context", 2048) as server:
         long = request_bytes({"prompt": "a", "max_tokens": tokens, "ignore_eos": True})
-        accepted, times = set(), []
+        sent, accepted, times = [], 0, []
         end = time.monotonic() + 300
         while len(times) < refused:
             expect(time.monotonic() < end, f"only {len(times)} were refused")
-            start = time.monotonic()
-            task = asyncio.create_task(server.ask(long))
-            await asyncio.wait({task}, timeout=0.2 if len(accepted) < 10 else 5)
-            if not task.done():
-                accepted.add(task)
+            if sum(not task.done() for task in sent) < 10:  # the server has room for as many
+                sent.append(asyncio.create_task(server.ask(long)))
+                await asyncio.sleep(0.02)
                 continue
-            answer = task.result()
-            if status_of(answer) == 200:
-                accepted.add(task)
+            start = time.monotonic()
+            answer = await server.ask(long)
+            if status_of(answer) == 200:  # room was made meanwhile
+                sent.append(asyncio.create_task(asyncio.sleep(0, answer)))
                 continue
             expect(status_of(answer) == 429 and b"Retry-After: " in answer, answer)
             times.append((time.monotonic() - start) * 1000)
-        for task in accepted:
-            answer = await task
+        for answer in await asyncio.gather(*sent):
+            if status_of(answer) == 429:
+                continue
             expect(b'"completion_tokens":%d' % tokens in answer, f"an accepted request: {answer[-300:]}")
+            accepted += 1
     times.sort()
     p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
-    expect(p50 < 50, f"refusals take {p50:.1f} ms")
+    expect(most is None or p99 < most, f"refusals take {p99:.1f} ms")
     print(
         f"queue: {len(times)} × 429 with Retry-After: p50 {p50:.1f} ms, p99 {p99:.1f} ms, "
-        f"max {times[-1]:.1f} ms; all {len(accepted)} accepted requests answered whole"
+        f"max {times[-1]:.1f} ms; all {accepted} accepted requests answered whole"
     )
 
 
@@ -351,7 +353,7 @@ async def slow(lotse, model, connections, rounds, requests, most):
         f"beside {connections} slow connections; median ratio of {rounds} rounds {median(ratios):.3f} "
         f"({min(ratios):.2f} to {max(ratios):.2f})"
     )
-    expect(median(ratios) <= most, f"the p99 of others grew by more than {most}")
+    expect(most is None or median(ratios) <= most, f"the p99 of others grew by more than {most}")
 
 
 def main():
