@@ -61,7 +61,8 @@ class AnthropicFormat final : public AnswerFormat {
                                           ? OutputEvent::Kind::call_begin
                                           : event.kind;
       if (block_ != block || event.kind == OutputEvent::Kind::call_begin) {
-        out += close_block() + open_block(event);
+        out += close_block();
+        out += open_block(event);
       }
       if (event.kind != OutputEvent::Kind::call_begin) out += delta(event);
     }
@@ -71,7 +72,8 @@ class AnthropicFormat final : public AnswerFormat {
   std::string end(size_t /*answer*/, const AnswerEnd& end, const Usage& usage) override {
     std::string out = opening(usage);
     if (next_block_ == 0) out += open_block({});  // clients expect some content
-    return out + close_block() +
+    out += close_block();
+    return out +
            event("message_delta",
                  {{"delta",
                    {{"stop_reason", stop_reason(end)}, {"stop_sequence", stop_sequence(end)}}},

@@ -118,12 +118,13 @@ ApiResult<void> add_input_item(OrderedJson& messages, const OrderedJson& item,
   if (!item.is_object()) return bad_field(where, "expected an object");
   const std::string type = type_of(item);
   if (type == "function_call") {
-    add_call(messages, call_json(LOTSE_TRY(text_field(item, "call_id", where)),
-                                 LOTSE_TRY(text_field(item, "name", where)),
-                                 LOTSE_TRY(text_field(item, "arguments", where))));
+    std::string id = LOTSE_TRY(text_field(item, "call_id", where));
+    std::string name = LOTSE_TRY(text_field(item, "name", where));
+    std::string arguments = LOTSE_TRY(text_field(item, "arguments", where));
+    add_call(messages, call_json(std::move(id), std::move(name), std::move(arguments)));
   } else if (type == "function_call_output") {
-    add_result(messages, LOTSE_TRY(text_field(item, "call_id", where)),
-               LOTSE_TRY(optional_text(item, "output", where)));
+    std::string id = LOTSE_TRY(text_field(item, "call_id", where));
+    add_result(messages, std::move(id), LOTSE_TRY(optional_text(item, "output", where)));
   } else if (type == "reasoning") {
     std::string text = LOTSE_TRY(optional_text(item, "content", where));
     if (text.empty()) text = LOTSE_TRY(optional_text(item, "summary", where));

@@ -84,7 +84,10 @@ class ResponseFormat final : public AnswerFormat {
       const bool goes_on =
           event.kind == Kind::call_arguments ||
           (has_open_ && event.kind == items_.back().kind && event.kind != Kind::call_begin);
-      if (!goes_on) out += close_item() + open_item(event);
+      if (!goes_on) {
+        out += close_item();
+        out += open_item(event);
+      }
       if (event.kind != Kind::call_begin) out += add_delta(event.text);
     }
     return out;

@@ -440,7 +440,8 @@ TEST_F(ToolsTest, ForcedCallsComeAfterReasoning) {
   const auto& constraint = *engine.requests.back().constraint;
   EXPECT_FALSE(constraint.can_end());
   const auto say = [&](const std::string& text) {
-    for (const int32_t token : *tokenizer->encode(text, {.add_bos_eos = false})) {
+    const auto tokens = tokenizer->encode(text, {.add_bos_eos = false});
+    for (const int32_t token : *tokens) {
       engine.requests.back().constraint->accept(token);
     }
   };
