@@ -35,7 +35,7 @@ SIZES = {
     "queue": ({"refused": 40, "tokens": 1500, "most": None}, {"refused": 2000, "tokens": 1900, "most": 50}),
     "slow": (
         {"connections": 200, "rounds": 1, "requests": 40, "most": None},
-        {"connections": 1000, "rounds": 9, "requests": 300, "most": 1.1},
+        {"connections": 1000, "rounds": 9, "requests": 3000, "most": 1.1},
     ),
 }
 HEAD = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
