@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/find_model.h"
 #include "cli/kv_option.h"
+#include "cli/placement_options.h"
 #include "device/cpu/limits.h"
 #include "engine/engine.h"
 
@@ -266,13 +267,7 @@ void add_bench(Commands& commands) {
   count("--depth", options->depth, "Tokens in the cache before decoding (synthetic)", 0);
   count("--repeat", options->repeat, "Runs, of which the median counts", 1);
   add_kv_dtype(*app, options->engine.cache_type);
-  app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
-  app->add_option("--tp", options->engine.ranks,
-                  "Processes that divide the model, each on a device of its own")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
-      ->check(CLI::Range(0, 1024));
+  add_placement(*app, options->engine);
   app->add_flag("--memory", options->memory,
                 "Measure memory bandwidth, by the fastest reader known");
   app->add_flag("--peak", options->peak, "Measure peak arithmetic of each unit");

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/find_model.h"
+#include "cli/placement_options.h"
 #include "engine/embedder.h"
 
 namespace lotse::cli {
@@ -161,13 +162,7 @@ void add_embed(Commands& commands) {
       ->check(CLI::IsMember({"last", "mean", "cls"}));
   app->add_option("--dimensions", options->dimensions, "Keep only the first, as many")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
-  app->add_option("--tp", options->engine.ranks,
-                  "Processes that divide the model, each on a device of its own")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
-      ->check(CLI::Range(0, 1024));
+  add_placement(*app, options->engine);
   app->add_option("--context", options->engine.context,
                   fmt::format("Positions to make room for; default: the model's, at most {}",
                               kDefaultContext))

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/find_model.h"
 #include "cli/kv_option.h"
+#include "cli/placement_options.h"
 #include "engine/score.h"
 
 namespace lotse::cli {
@@ -103,13 +104,7 @@ void add_eval(Commands& commands) {
       ->capture_default_str();
   app->add_flag("--show-wrong", options->wrong, "Print each wrong answer as a JSON line");
   add_kv_dtype(*app, options->engine.cache_type);
-  app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
-  app->add_option("--tp", options->engine.ranks,
-                  "Processes that divide the model, each on a device of its own")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
-      ->check(CLI::Range(0, 1024));
+  add_placement(*app, options->engine);
   app->add_flag("--json", options->json, "Print JSON");
   app->callback([&commands, options] { commands.action = [options] { return eval(*options); }; });
 }

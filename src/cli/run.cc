@@ -9,6 +9,7 @@
 #include "cli/find_model.h"
 #include "cli/kv_option.h"
 #include "cli/line_editor.h"
+#include "cli/placement_options.h"
 #include "engine/engine.h"
 
 namespace lotse::cli {
@@ -224,13 +225,7 @@ void add_run(Commands& commands) {
       ->check(CLI::Range(0.01f, 100.0f));
   app->add_option("--seed", options->seed, "Seed of the draws; default 0");
   add_kv_dtype(*app, options->engine.cache_type);
-  app->add_option("--device", options->engine.device, "Device to run on")->capture_default_str();
-  app->add_option("--tp", options->engine.ranks,
-                  "Processes that divide the model, each on a device of its own")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  app->add_option("--threads", options->engine.threads, "Threads; 0: one a core")
-      ->check(CLI::Range(0, 1024));
+  add_placement(*app, options->engine);
   app->add_option("--context", options->engine.context,
                   fmt::format("Positions to make room for; default: the model's, at most {}",
                               kDefaultContext))
